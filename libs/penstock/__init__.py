@@ -1,0 +1,1 @@
+"""Penstock: what users import. Publish a job, follow it, cancel it, approve it."""

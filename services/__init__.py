@@ -1,0 +1,1 @@
+"""The services. They do not import one another: each knows the others only through penstock.contracts."""
