@@ -1,0 +1,365 @@
+"""The map: every subject with its types, who answers and who may ask. Nobody else formats a subject.
+
+Change the wire here, with its types; docs/reference/wire.md and the broker's permissions are made from this table.
+"""
+
+from penstock.contracts import audit, context, jobs, llm, policy, runs, tools
+from penstock.contracts.endpoint import (
+    TENANT_CLIENT,
+    Bucket,
+    Call,
+    Consumer,
+    Event,
+    Journal,
+    Stream,
+    StreamStore,
+    Subject,
+    Work,
+)
+
+GATEWAY = "gateway"
+ROUTER = "router"
+TOOLS = "tool_executor"
+CONTEXT = "context"
+ORCHESTRATOR = "orchestrator"
+POLICY = "policy"
+AUDIT = "audit"
+SERVICES = (GATEWAY, ROUTER, TOOLS, CONTEXT, ORCHESTRATOR, POLICY, AUDIT)
+DATA_PLANE = (GATEWAY, ROUTER, TOOLS, CONTEXT, ORCHESTRATOR)
+
+DAY_S = 24 * 3600
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+# Streams -----------------------------------------------------------------------------------------------------------
+
+JOBS = StreamStore(
+    "JOBS",
+    ("penstock.v1.*.jobs.*",),
+    work_queue=True,
+    discard_new=True,
+    max_bytes=GIB,
+    max_age_s=7 * DAY_S,
+    deny_delete=True,
+    deny_purge=True,
+)
+EVENTS = StreamStore("EVENTS", ("penstock.v1.*.events.*",), max_bytes=2 * GIB, max_age_s=7 * DAY_S)
+TOKENS = StreamStore("TOKENS", ("penstock.v1.*.tokens.*",), memory=True, max_bytes=64 * MIB, max_age_s=600)
+RUNS = StreamStore(
+    "RUNS",
+    ("penstock.run.*.*.j", "penstock.run.*.*.in.*.*", "penstock.run.*.*.tm.*"),
+    max_bytes=8 * GIB,
+    max_age_s=30 * DAY_S,
+    ttl=True,
+    schedules=True,
+)
+AUDIT_LOG = StreamStore(
+    "AUDIT",
+    ("penstock.audit.*.*",),
+    discard_new=True,
+    deny_delete=True,
+    deny_purge=True,
+    compressed=True,
+)
+DLQ = StreamStore(
+    "DLQ",
+    (
+        "penstock.dlq.*",
+        "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
+        "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
+    ),
+    max_bytes=GIB,
+    max_age_s=30 * DAY_S,
+)
+BLOB = StreamStore("BLOB", ("penstock.blob.*.*",), discard_new=True, max_bytes=4 * GIB, max_age_s=2 * DAY_S, ttl=True)
+STORES = (JOBS, EVENTS, TOKENS, RUNS, AUDIT_LOG, DLQ, BLOB)
+
+# For users: the public contract ------------------------------------------------------------------------------------
+
+JOB = Work(
+    Subject("penstock.v1.{tenant}.jobs.{kind}"),
+    jobs.Job,
+    Consumer("admit", JOBS, "penstock.v1.*.jobs.*", used_by=ORCHESTRATOR, held_max=5000),
+    assigned_by=(TENANT_CLIENT, GATEWAY, ORCHESTRATOR),
+)
+JOB_SUBMIT = Call(
+    Subject("penstock.v1.{tenant}.api.submit"),
+    jobs.Job,
+    jobs.Submitted,
+    ORCHESTRATOR,
+    (TENANT_CLIENT, GATEWAY),
+    repeatable=True,
+)
+JOB_GET = Call(
+    Subject("penstock.v1.{tenant}.api.get"),
+    jobs.JobRef,
+    jobs.JobView,
+    ORCHESTRATOR,
+    (TENANT_CLIENT, GATEWAY),
+    repeatable=True,
+)
+JOB_LIST = Call(
+    Subject("penstock.v1.{tenant}.api.list"),
+    jobs.JobListRequest,
+    jobs.JobPage,
+    ORCHESTRATOR,
+    (TENANT_CLIENT, GATEWAY),
+    repeatable=True,
+)
+JOB_CANCEL = Call(
+    Subject("penstock.v1.{tenant}.api.cancel"),
+    jobs.JobRef,
+    jobs.JobView,
+    ORCHESTRATOR,
+    (TENANT_CLIENT, GATEWAY),
+    repeatable=True,
+)
+TOKEN = Call(
+    Subject("penstock.v1.{tenant}.api.token"),
+    jobs.TokenRequest,
+    jobs.TokenReply,
+    POLICY,
+    (TENANT_CLIENT,),
+    repeatable=True,
+)
+JOB_EVENT = Event(
+    Subject("penstock.v1.{tenant}.events.{job}"),
+    jobs.JobEvent,
+    EVENTS,
+    emitted_by=(ORCHESTRATOR,),
+    heard_by=(TENANT_CLIENT, GATEWAY),
+)
+JOB_TOKEN = Event(
+    Subject("penstock.v1.{tenant}.tokens.{job}"),
+    jobs.TokenFrame,
+    TOKENS,
+    emitted_by=(ORCHESTRATOR,),
+    heard_by=(TENANT_CLIENT, GATEWAY),
+)
+
+# Models ------------------------------------------------------------------------------------------------------------
+
+LLM_COMPLETE = Call(
+    Subject("penstock.llm.complete"),
+    llm.CompletionRequest,
+    llm.Completion,
+    ROUTER,
+    (GATEWAY, ORCHESTRATOR),
+    timeout_s=600.0,
+)
+LLM_STREAM = Stream(
+    Subject("penstock.llm.stream"),
+    llm.CompletionRequest,
+    llm.CompletionEnd,
+    ROUTER,
+    (GATEWAY, ORCHESTRATOR),
+)
+LLM_EMBED = Call(
+    Subject("penstock.llm.embed"),
+    llm.EmbedRequest,
+    llm.Embeddings,
+    ROUTER,
+    (GATEWAY, CONTEXT),
+    timeout_s=120.0,
+)
+LLM_MODELS = Call(
+    Subject("penstock.llm.models"),
+    llm.ModelsRequest,
+    llm.Models,
+    ROUTER,
+    (GATEWAY, ORCHESTRATOR, CONTEXT),
+    repeatable=True,
+)
+
+# Tools -------------------------------------------------------------------------------------------------------------
+
+TOOL_LIST = Call(
+    Subject("penstock.tool.list.{pool}"),
+    tools.ToolListRequest,
+    tools.ToolList,
+    TOOLS,
+    (GATEWAY, ORCHESTRATOR),
+    repeatable=True,
+)
+TOOL_CALL = Call(
+    Subject("penstock.tool.call.{pool}"),
+    tools.ToolCall,
+    tools.ToolResult,
+    TOOLS,
+    (GATEWAY, ORCHESTRATOR),
+    timeout_s=300.0,
+    repeatable=True,
+)
+DEFAULT_POOL = "default"
+
+# Context -----------------------------------------------------------------------------------------------------------
+
+CONTEXT_INGEST = Call(
+    Subject("penstock.context.ingest"),
+    context.Ingest,
+    context.Ingested,
+    CONTEXT,
+    (GATEWAY, ORCHESTRATOR),
+    timeout_s=300.0,
+    repeatable=True,
+)
+CONTEXT_SEARCH = Call(
+    Subject("penstock.context.search"),
+    context.Search,
+    context.Found,
+    CONTEXT,
+    (GATEWAY, ORCHESTRATOR),
+    timeout_s=60.0,
+    repeatable=True,
+)
+CONTEXT_APPEND = Call(
+    Subject("penstock.context.append"),
+    context.Append,
+    context.Appended,
+    CONTEXT,
+    (GATEWAY, ORCHESTRATOR),
+    repeatable=True,
+)
+CONTEXT_HISTORY = Call(
+    Subject("penstock.context.history"),
+    context.HistoryRequest,
+    context.History,
+    CONTEXT,
+    (GATEWAY, ORCHESTRATOR),
+    repeatable=True,
+)
+CONTEXT_FORGET = Call(
+    Subject("penstock.context.forget"),
+    context.Forget,
+    context.Forgotten,
+    CONTEXT,
+    (GATEWAY, ORCHESTRATOR),
+    repeatable=True,
+)
+
+# Runs --------------------------------------------------------------------------------------------------------------
+
+RUN_JOURNAL: Journal[runs.AnyRunEvent] = Journal(
+    Subject("penstock.run.{partition}.{run}.j"),
+    runs.AnyRunEvent,  # type: ignore[arg-type]  # a union is not a type[...] to mypy
+    RUNS,
+    written_by=(ORCHESTRATOR,),
+)
+RUN_INPUT = Work(
+    Subject("penstock.run.{partition}.{run}.in.{kind}.{id}"),
+    runs.RunInput,
+    Consumer("orchestrator", RUNS, "penstock.run.*.*.in.*.*", used_by=ORCHESTRATOR, held_max=20000),
+    assigned_by=(ORCHESTRATOR,),
+)
+RUN_DELIVER = Call(
+    Subject("penstock.orchestrator.{worker}.deliver"),
+    runs.RunInput,
+    runs.InputTakenReply,
+    ORCHESTRATOR,
+    (ORCHESTRATOR,),
+    timeout_s=5.0,
+    repeatable=True,
+)
+
+# Policy ------------------------------------------------------------------------------------------------------------
+
+POLICY_AUTHENTICATE = Call(
+    Subject("penstock.policy.authenticate"),
+    policy.Authenticate,
+    policy.Identity,
+    POLICY,
+    (GATEWAY,),
+    timeout_s=10.0,
+    repeatable=True,
+)
+POLICY_EVALUATE = Call(
+    Subject("penstock.policy.evaluate"),
+    policy.Question,
+    policy.Decision,
+    POLICY,
+    DATA_PLANE,
+    timeout_s=10.0,
+    repeatable=True,
+)
+POLICY_EVALUATIONS = Call(
+    Subject("penstock.policy.evaluations"),
+    policy.Questions,
+    policy.Decisions,
+    POLICY,
+    DATA_PLANE,
+    timeout_s=10.0,
+    repeatable=True,
+)
+POLICY_DELEGATE = Call(
+    Subject("penstock.policy.delegate"),
+    policy.Delegate,
+    policy.Identity,
+    POLICY,
+    (ORCHESTRATOR,),
+    timeout_s=10.0,
+    repeatable=True,
+)
+POLICY_BALANCES = Call(
+    Subject("penstock.policy.balances"),
+    policy.AccountQuery,
+    policy.Balances,
+    POLICY,
+    (GATEWAY, ORCHESTRATOR),
+    repeatable=True,
+)
+
+# Audit -------------------------------------------------------------------------------------------------------------
+
+AUDIT_BATCH = Event(
+    Subject("penstock.audit.{tenant}.{service}"),
+    audit.Batch,
+    AUDIT_LOG,
+    emitted_by=(*DATA_PLANE, POLICY),
+    heard_by=(AUDIT, POLICY),
+)
+AUDIT_SINK = Consumer("notary", AUDIT_LOG, "penstock.audit.*.*", used_by=AUDIT, held_max=256)
+SETTLE_SINK = Consumer("settle", AUDIT_LOG, "penstock.audit.*.*", used_by=POLICY, held_max=256)
+AUDIT_TRAIL = Call(
+    Subject("penstock.v1.{tenant}.api.trail"),
+    audit.TrailRequest,
+    audit.Trail,
+    AUDIT,
+    (TENANT_CLIENT, GATEWAY),
+    repeatable=True,
+)
+AUDIT_VERIFY = Call(
+    Subject("penstock.v1.{tenant}.api.verify"),
+    audit.VerifyRequest,
+    audit.Verified,
+    AUDIT,
+    (TENANT_CLIENT, GATEWAY),
+    timeout_s=300.0,
+    repeatable=True,
+)
+
+# Buckets -----------------------------------------------------------------------------------------------------------
+
+WORKERS: Bucket[str] = Bucket("workers", str, (ORCHESTRATOR,), (ORCHESTRATOR,), ttl_s=10)
+KEYS = Bucket("keys", policy.Key, (POLICY, AUDIT), SERVICES)
+JOB_INDEX = Bucket("jobs", jobs.JobView, (ORCHESTRATOR,), (ORCHESTRATOR,), ttl_s=30 * DAY_S)
+
+# Signals -----------------------------------------------------------------------------------------------------------
+
+CANCEL = Subject("penstock.cancel.{id}")
+"""Fan-out: whoever works for this job, or on this one request, stops. No body."""
+FLOW = Subject("penstock.flow.{service}.{instance}.{stream}")
+"""Credit and stop, from the reader of a stream to its producer. Body: `{"credit": N}` or `{"stop": true}`."""
+INBOX = Subject("_INBOX.{principal}.{connection}")
+"""The private inbox of one connection; a tenant's client is `tenant-<tenant>`."""
+DEAD_LETTER = Subject("penstock.dlq.{store}")
+BLOB_CHUNK = Subject("penstock.blob.{id}.{n}")
+
+# The table ---------------------------------------------------------------------------------------------------------
+
+ENDPOINTS: dict[str, object] = {
+    name: value
+    for name, value in list(globals().items())
+    if isinstance(value, Call | Stream | Event | Work | Journal | Bucket)
+}
+"""Every endpoint by its name here, in order."""
+CONSUMERS = (JOB.consumer, RUN_INPUT.consumer, AUDIT_SINK, SETTLE_SINK)
