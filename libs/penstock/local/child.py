@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 _TAIL_LINES = 20
+_OUTPUT_LIMIT_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Child:
     def __init__(self, command: Command) -> None:
         self.command = command
         self._process: subprocess.Popen[bytes] | None = None
+        self._output_from = 0
 
     @property
     def pid(self) -> int:
@@ -68,6 +69,7 @@ class Child:
             raise RuntimeError(f"{self.command.name} is running already")
         command = self.command
         with open(_fresh_log(command.log, command.log_limit_bytes), "ab") as log:
+            self._output_from = log.tell()
             self._process = subprocess.Popen(
                 command.argv,
                 stdin=subprocess.DEVNULL,
@@ -129,10 +131,15 @@ class Child:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
 
-    def log_tail(self) -> str:
-        with suppress(FileNotFoundError), open(self.command.log, encoding="utf-8", errors="replace") as log:
-            return "".join(deque(log, maxlen=_TAIL_LINES)).rstrip()
+    def output(self) -> str:
+        """What it has written since it was last started: the first 256 KiB."""
+        with suppress(FileNotFoundError), open(self.command.log, "rb") as log:
+            log.seek(self._output_from)
+            return log.read(_OUTPUT_LIMIT_BYTES).decode("utf-8", errors="replace")
         return ""
+
+    def log_tail(self) -> str:
+        return "\n".join(self.output().splitlines()[-_TAIL_LINES:])
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:

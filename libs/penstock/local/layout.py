@@ -1,4 +1,4 @@
-"""The one data folder of a plane on this machine: where it is and what lies in it. Its owner alone may look."""
+"""The one data folder of a plane on this machine: where it is, what lies in it. Only its owner may look."""
 
 import fcntl
 import os
@@ -97,7 +97,7 @@ class Layout:
 
 
 def find_layout(environment: Mapping[str, str], here: Path, home: Path) -> Layout:
-    """PENSTOCK_DATA if set; else .penstock in the present folder if there is one; else the user's data folder."""
+    """PENSTOCK_DATA if set; else .penstock in the present folder if it exists; else the user's own folder."""
     named = environment.get("PENSTOCK_DATA", "").strip()
     if named:
         return Layout(here / Path(named).expanduser())
