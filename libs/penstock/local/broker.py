@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from penstock.local.child import Child, Command, StartFailed
+from penstock.local.readiness import first_line
 
 OLDEST_VERSION = (2, 14, 7)
 
@@ -150,18 +151,8 @@ def nats_server() -> Path:
 
 
 async def _greeting(host: str, port: int) -> _Info | None:
-    with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(1.0):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                line = await reader.readline()
-            finally:
-                writer.close()
-                with suppress(OSError):
-                    await writer.wait_closed()
-        if line.startswith(b"INFO "):
-            return msgspec.json.decode(line[5:], type=_Info)
-    return None
+    line = await first_line(host, port, timeout_s=1.0)
+    return msgspec.json.decode(line[5:], type=_Info) if line.startswith(b"INFO ") else None
 
 
 def _refuse_an_old_server(version: str) -> None:

@@ -108,11 +108,14 @@ class Child:
 
     async def stop(self, grace_s: float = 10.0) -> int:
         """SIGTERM, and SIGKILL for the whole group when it has not ended after `grace_s`."""
-        self.signal(signal.SIGTERM)
+        self.terminate()
         try:
             return await asyncio.wait_for(self.exited(), grace_s)
         except TimeoutError:
             return await self.kill()
+
+    def terminate(self) -> None:
+        self.signal(signal.SIGTERM)
 
     async def kill(self) -> int:
         self.signal(signal.SIGKILL)
