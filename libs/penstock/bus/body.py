@@ -1,0 +1,51 @@
+"""The claim check: a body above the limit travels through the BLOB stream and only its reference in the message."""
+
+from typing import Protocol
+
+from penstock.bus.config import BusConfig
+from penstock.bus.message import Message
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.meta import BLOB
+
+
+class Blobs(Protocol):
+    """Where large bodies are kept for as long as a message may be under way."""
+
+    async def put(self, data: bytes) -> str:
+        """Keeps `data` and gives its id."""
+
+    async def get(self, id: str) -> bytes:
+        """The bytes kept under `id`; Failure(NOT_FOUND) when they are gone."""
+
+
+class Bodies:
+    """Packs and unpacks message bodies within the configured limits."""
+
+    def __init__(self, config: BusConfig, blobs: Blobs) -> None:
+        self._inline_max_bytes = config.claim_check_bytes
+        self._max_bytes = config.body_max_bytes
+        self._blobs = blobs
+
+    def small(self, data: bytes) -> bool:
+        """Whether `data` may travel in the message itself."""
+        return len(data) <= self._inline_max_bytes
+
+    async def check_in(self, data: bytes) -> dict[str, str]:
+        """Puts a large body away; the header that refers to it. Raises Failure(TOO_LARGE)."""
+        if len(data) > self._max_bytes:
+            raise Failure(
+                Code.TOO_LARGE, f"a body of {len(data)} bytes is above the limit of {self._max_bytes}"
+            )
+        return {BLOB: f"{await self._blobs.put(data)}:{len(data)}"}
+
+    async def of(self, message: Message) -> bytes:
+        """The message's body, fetched where it is a reference. Raises Failure TOO_LARGE, NOT_FOUND, INVALID."""
+        reference = message.headers.get(BLOB) if message.raw else None
+        if reference is None:
+            return message.data
+        id, _, size = reference.partition(":")
+        if not size.isdigit():
+            raise Failure(Code.INVALID, "the reference to the body cannot be read")
+        if int(size) > self._max_bytes:
+            raise Failure(Code.TOO_LARGE, f"a body of {size} bytes is above the limit of {self._max_bytes}")
+        return await self._blobs.get(id)

@@ -1,0 +1,188 @@
+"""Call, the asking side: one request, one reply, a deadline, and a worker whose silence is noticed."""
+
+import asyncio
+import contextlib
+import time
+from typing import TypeVar
+
+from penstock.bus.body import Bodies
+from penstock.bus.codec import decode, encode
+from penstock.bus.connection import Connection
+from penstock.bus.headers import meta_headers, read_failure
+from penstock.bus.message import Message
+from penstock.contracts import meta as names
+from penstock.contracts.endpoint import Call
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.meta import Meta
+from penstock.contracts.subjects import CANCEL
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+_FIRST_PAUSE_S = 0.02
+_LAST_PAUSE_S = 0.5
+
+
+class Lost(Exception):
+    """The worker fell silent, or the broker forgot the request; whether it took effect is unknown."""
+
+
+class Pending:
+    """One request that waits for its reply."""
+
+    __slots__ = ("answer", "heard", "repeatable")
+
+    def __init__(self, repeatable: bool) -> None:
+        loop = asyncio.get_running_loop()
+        self.repeatable = repeatable
+        self.heard = loop.time()
+        self.answer: asyncio.Future[Message] = loop.create_future()
+
+    def again(self) -> None:
+        """The request is sent once more."""
+        loop = asyncio.get_running_loop()
+        self.heard = loop.time()
+        self.answer = loop.create_future()
+
+    def arrived(self, message: Message) -> None:
+        """A reply, or a sign of life of whoever works on it."""
+        if message.subject.endswith(".k"):
+            self.heard = asyncio.get_running_loop().time()
+        elif not self.answer.done():
+            self.answer.set_result(message)
+
+    def fail(self, error: Exception) -> None:
+        """Ends the wait."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+def time_left(meta: Meta, limit_s: float) -> float:
+    """Seconds until the sooner of the caller's deadline and `limit_s` from now. Raises Failure(DEADLINE) when over."""
+    if not meta.deadline:
+        return limit_s
+    left = min(meta.deadline - time.time(), limit_s)
+    if left <= 0:
+        raise Failure(Code.DEADLINE, "the caller's deadline has passed")
+    return left
+
+
+class Caller:
+    """Sends calls over one connection."""
+
+    def __init__(self, connection: Connection, bodies: Bodies) -> None:
+        self._connection = connection
+        self._config = connection.config
+        self._bodies = bodies
+        self._waiting: dict[str, Pending] = {}
+        connection.on_reconnect(self._reconnected)
+
+    async def call(
+        self,
+        endpoint: Call[Request, Reply],
+        request: Request,
+        meta: Meta,
+        *,
+        timeout_s: float | None = None,
+        **tokens: str,
+    ) -> Reply:
+        """The reply, or the Failure that the answerer raised. Also raises
+
+        DEADLINE: no reply in time; UNAVAILABLE: nobody answers this subject, or no broker (nothing was done);
+        UNKNOWN_OUTCOME: the worker was lost while it worked, and the call is not repeatable.
+        """
+        subject = endpoint.subject.at(**tokens)
+        left_s = time_left(meta, timeout_s or endpoint.timeout_s)
+        data = encode(request)
+        headers = meta_headers(meta)
+        headers[names.DEADLINE] = f"{time.time() + left_s:.3f}"
+        if not self._bodies.small(data):
+            headers |= await self._bodies.check_in(data)
+            data = b""
+        message = await self._ask(endpoint, subject, data, headers, left_s)
+        if message.raw and names.ERROR_CODE in message.headers:
+            raise read_failure(message.data)
+        try:
+            return decode(endpoint.reply, await self._bodies.of(message))
+        except Failure as failure:
+            if failure.code is Code.INVALID:
+                raise Failure(
+                    Code.INTERNAL, f"the reply of {endpoint.answered_by} cannot be read"
+                ) from failure
+            raise
+
+    async def _ask(
+        self,
+        endpoint: Call[Request, Reply],
+        subject: str,
+        data: bytes,
+        headers: dict[str, str],
+        left_s: float,
+    ) -> Message:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + left_s
+        pending = Pending(endpoint.repeatable)
+        box = self._connection.inbox(pending.arrived)
+        timer = loop.call_at(
+            ends,
+            lambda: pending.fail(Failure(Code.DEADLINE, f"{endpoint.answered_by} did not answer in time")),
+        )
+        self._waiting[box.key] = pending
+        nobody_since = 0.0
+        pause_s = _FIRST_PAUSE_S
+        try:
+            while True:
+                try:
+                    self._connection.publish(subject, data, reply=box.subject, headers=headers)
+                    message = await pending.answer
+                except Lost:
+                    if not endpoint.repeatable:
+                        raise Failure(
+                            Code.UNKNOWN_OUTCOME, f"{endpoint.answered_by} was lost while it worked"
+                        ) from None
+                    pending.again()
+                    continue
+                except Failure as failure:
+                    if failure.code is not Code.UNAVAILABLE or not await self._broker_back(ends):
+                        raise
+                    pending.again()
+                    continue
+                if message.status != "503":
+                    return message
+                now = loop.time()
+                nobody_since = nobody_since or now
+                if now - nobody_since > self._config.no_responders_s:
+                    raise Failure(
+                        Code.UNAVAILABLE, f"nobody answers {endpoint.subject.pattern}", retry_after_s=1.0
+                    )
+                await asyncio.sleep(min(pause_s, max(0.0, ends - now)))
+                pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+                pending.again()
+        except asyncio.CancelledError:
+            with contextlib.suppress(Failure):
+                self._connection.publish(CANCEL.at(id=box.key), b"")
+            raise
+        finally:
+            timer.cancel()
+            del self._waiting[box.key]
+            box.close()
+
+    async def _broker_back(self, ends: float) -> bool:
+        left_s = ends - asyncio.get_running_loop().time()
+        return left_s > 0 and await self._connection.wait_connected(min(left_s, self._config.silence_s))
+
+    def sweep(self, now: float) -> None:
+        """Called every second: a worker that was silent for too long is lost."""
+        if not self._connection.connected:
+            return
+        for pending in tuple(self._waiting.values()):
+            if now - pending.heard > self._config.silence_s:
+                pending.fail(Lost())
+
+    def _reconnected(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for pending in tuple(self._waiting.values()):
+            pending.heard = now
+            if pending.repeatable:
+                # the broker that forgot the request may be another one; the answerer knows repeats by their reply subject
+                pending.fail(Lost())

@@ -1,0 +1,319 @@
+"""Call and Stream, the answering side: every message in a task of its own, bounded, stopped when nobody waits."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from penstock.bus.body import Bodies
+from penstock.bus.codec import decode, encode
+from penstock.bus.connection import Connection, Subscription
+from penstock.bus.headers import failure_body, failure_headers, headers_meta
+from penstock.bus.message import Message
+from penstock.bus.stream import CREDIT, Accepted, Flow, Sender
+from penstock.contracts.endpoint import Call, Stream, Subject
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.meta import Meta
+from penstock.contracts.subjects import CANCEL, FLOW
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+End = TypeVar("End")
+
+_log = logging.getLogger("penstock.bus")
+
+REPLY_WAIT_S = 20.0
+"""How long a finished answer waits for the broker to come back."""
+
+_flow_decoder = msgspec.json.Decoder(Flow)
+
+
+class Running:
+    """One request that is being answered."""
+
+    __slots__ = ("job", "key", "last_sign", "reply", "sender", "stopped", "task")
+
+    def __init__(self, message: Message, now: float) -> None:
+        self.reply = message.reply
+        self.key = message.reply.rpartition(".")[2]
+        self.job = ""
+        self.last_sign = now
+        self.stopped: Failure | None = None
+        self.sender: Sender | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def stop(self, why: Failure) -> None:
+        """Cancels the handler; `why` is what the asker is told."""
+        if self.stopped is None and self.task is not None and not self.task.done():
+            self.stopped = why
+            self.task.cancel()
+
+
+class Server:
+    """Serves endpoints over one connection."""
+
+    def __init__(self, connection: Connection, bodies: Bodies) -> None:
+        self._connection = connection
+        self._bodies = bodies
+        self._config = connection.config
+        self._running: dict[str, Running] = {}
+        self._jobs: defaultdict[str, set[Running]] = defaultdict(set)
+        self._subscriptions: list[Subscription] = []
+        self._listening_for_signals = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests being answered now."""
+        return len(self._running)
+
+    async def calls(
+        self,
+        endpoint: Call[Request, Reply],
+        handler: Callable[[Request, Meta], Awaitable[Reply]],
+        in_flight_max: int,
+        tokens: dict[str, str],
+    ) -> None:
+        """Answers `endpoint`; above `in_flight_max` at once callers get Failure(OVERLOADED)."""
+
+        async def answer(request: Request, meta: Meta, _running: Running) -> bytes:
+            return encode(await handler(request, meta))
+
+        await self._serve(endpoint, answer, in_flight_max, tokens)
+
+    async def streams(
+        self,
+        endpoint: Stream[Request, End],
+        handler: Callable[[Request, Meta, Sender], Awaitable[End]],
+        in_flight_max: int,
+        tokens: dict[str, str],
+    ) -> None:
+        """Answers `endpoint` with frames; the handler is cancelled when its reader goes away."""
+
+        async def answer(request: Request, meta: Meta, running: Running) -> bytes:
+            if running.sender is None:
+                raise Failure(Code.INVALID, "a stream is asked for with credit")
+            return encode(await handler(request, meta, running.sender))
+
+        await self._serve(endpoint, answer, in_flight_max, tokens)
+
+    async def _serve(
+        self,
+        endpoint: Call[Request, Any] | Stream[Request, Any],
+        answer: Callable[[Request, Meta, Running], Awaitable[bytes]],
+        in_flight_max: int,
+        tokens: dict[str, str],
+    ) -> None:
+        await self._listen_for_signals()
+        in_flight = 0
+        subject = endpoint.subject
+
+        def finished(task: asyncio.Task[None]) -> None:
+            nonlocal in_flight
+            in_flight -= 1
+            if not task.cancelled() and (error := task.exception()) is not None:
+                _log.error("a handler failed", exc_info=error)
+
+        def arrived(message: Message) -> None:
+            nonlocal in_flight
+            if not message.reply:
+                return
+            if message.reply.rpartition(".")[2] in self._running:
+                return  # sent again while we work on it
+            running = Running(message, asyncio.get_running_loop().time())
+            if in_flight >= in_flight_max:
+                self._refuse(
+                    running, Failure(Code.OVERLOADED, "too many requests at once", retry_after_s=1.0)
+                )
+                return
+            in_flight += 1
+            self._running[running.key] = running
+            self._idle.clear()
+            running.task = asyncio.create_task(self._run(endpoint.request, subject, answer, message, running))
+            running.task.add_done_callback(finished)
+
+        self._subscriptions.append(
+            await self._connection.subscribe(subject.within(**tokens), arrived, queue=endpoint.answered_by)
+        )
+
+    async def _run(
+        self,
+        kind: type[Request],
+        subject: Subject,
+        answer: Callable[[Request, Meta, Running], Awaitable[bytes]],
+        message: Message,
+        running: Running,
+    ) -> None:
+        timer: asyncio.TimerHandle | None = None
+        failure: Failure | None = None
+        body = b""
+        try:
+            meta = self._admit(subject, message, running)
+            if meta.deadline:
+                late = Failure(Code.DEADLINE, "not done in time")
+                timer = asyncio.get_running_loop().call_later(meta.deadline - time.time(), running.stop, late)
+            request = decode(kind, await self._bodies.of(message))
+            body = await answer(request, meta, running)
+        except Failure as raised:
+            failure = raised
+        except asyncio.CancelledError:
+            if running.stopped is None:
+                raise
+            failure = running.stopped
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not running.stopped and failure is None and not body:
+                # the handler broke its promise to raise Failures only; the kit has logged what
+                failure = Failure(Code.INTERNAL, "internal error")
+                self._refuse(running, failure)
+                self._forget(running)
+        await self._reply(running, body, failure)
+
+    def _admit(self, subject: Subject, message: Message, running: Running) -> Meta:
+        """Meta of this request, with the tenant that its subject proves; registers it under its job."""
+        headers = message.headers
+        meta = headers_meta(headers)
+        if "{tenant}" in subject.pattern:
+            meta = msgspec.structs.replace(meta, tenant=subject.parse(message.subject)["tenant"])
+        if meta.deadline and meta.deadline <= time.time():
+            raise Failure(Code.DEADLINE, "the caller's deadline has passed")
+        if meta.job:
+            running.job = meta.job
+            self._jobs[meta.job].add(running)
+        window = headers.get(CREDIT, "")
+        if window.isdigit() and 0 < int(window) <= 4096:
+            running.sender = Sender(self._connection, running.reply, int(window))
+            flow = FLOW.at(
+                service=self._config.principal, instance=self._connection.instance, stream=running.key
+            )
+            accepted = Accepted(self._config.principal, flow)
+            self._connection.publish(running.reply + ".a", encode(accepted))
+        return meta
+
+    async def _reply(self, running: Running, body: bytes, failure: Failure | None) -> None:
+        try:
+            if running.sender is not None:
+                running.sender.close(failure_body(failure) if failure else body, failed=failure is not None)
+                # the reader says when it has all; a frame that the broker lost is sent again until then
+                asyncio.get_running_loop().call_later(
+                    self._config.stream_reader_lost_s, self._forget, running
+                )
+                return
+            headers: dict[str, str] | None = None
+            if failure is not None:
+                body, headers = failure_body(failure), failure_headers(failure)
+            elif not self._bodies.small(body):
+                headers = await self._bodies.check_in(body)
+                body = b""
+            await self._publish(running, body, headers)
+        except Failure as undelivered:
+            if undelivered.code is Code.TOO_LARGE:
+                self._refuse(running, undelivered)
+            else:
+                _log.warning("a reply could not be sent", extra={"fields": {"why": undelivered.detail}})
+        finally:
+            if running.sender is None:
+                self._forget(running)
+
+    async def _publish(self, running: Running, body: bytes, headers: dict[str, str] | None) -> None:
+        try:
+            self._connection.publish(running.reply, body, headers=headers)
+        except Failure as failure:
+            if failure.code is not Code.UNAVAILABLE or not await self._connection.wait_connected(
+                REPLY_WAIT_S
+            ):
+                raise
+            self._connection.publish(running.reply, body, headers=headers)
+
+    def _refuse(self, running: Running, failure: Failure) -> None:
+        with contextlib.suppress(Failure):
+            self._connection.publish(running.reply, failure_body(failure), headers=failure_headers(failure))
+
+    def _forget(self, running: Running) -> None:
+        self._running.pop(running.key, None)
+        if running.job:
+            others = self._jobs[running.job]
+            others.discard(running)
+            if not others:
+                del self._jobs[running.job]
+        if not self._running:
+            self._idle.set()
+
+    # Signals ----------------------------------------------------------------------------------------------------
+
+    async def _listen_for_signals(self) -> None:
+        if self._listening_for_signals:
+            return
+        self._listening_for_signals = True
+        await self._connection.subscribe(CANCEL.wildcard, self._cancelled)
+        mine = FLOW.within(service=self._config.principal, instance=self._connection.instance)
+        await self._connection.subscribe(mine, self._flowed)
+
+    def _cancelled(self, message: Message) -> None:
+        id = message.subject.rpartition(".")[2]
+        why = Failure(Code.CANCELLED, "cancelled")
+        one = self._running.get(id)
+        if one is not None:
+            one.stop(why)
+        for running in tuple(self._jobs.get(id, ())):
+            running.stop(why)
+
+    def _flowed(self, message: Message) -> None:
+        running = self._running.get(message.subject.rpartition(".")[2])
+        if running is None or running.sender is None:
+            return
+        try:
+            flow = _flow_decoder.decode(message.data)
+        except msgspec.DecodeError:
+            return
+        if not flow.stop:
+            running.sender.flow(flow)
+        elif running.task is not None and running.task.done():
+            self._forget(running)
+        else:
+            running.stop(Failure(Code.CANCELLED, "the reader went away"))
+
+    def sweep(self, now: float) -> None:
+        """Called every second: says of long work that it is alive, and stops streams whose reader is gone."""
+        for running in tuple(self._running.values()):
+            if running.sender is not None:
+                if running.task is not None and running.task.done():
+                    continue
+                running.sender.keep_alive(now, self._config.keep_alive_s)
+                if (
+                    now - running.sender.flow_heard > self._config.stream_reader_lost_s
+                    and self._connection.connected
+                ):
+                    running.stop(Failure(Code.CANCELLED, "the reader was lost"))
+            elif now - running.last_sign >= self._config.keep_alive_s:
+                running.last_sign = now
+                with contextlib.suppress(Failure):
+                    self._connection.publish(running.reply + ".k", b"")
+
+    async def stop(self) -> None:
+        """Takes no more requests."""
+        for subscription in self._subscriptions:
+            await subscription.close()
+        self._subscriptions.clear()
+
+    async def idle(self, timeout_s: float) -> bool:
+        """Waits until every request is answered; False when some were not in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while any(r.task is not None and not r.task.done() for r in self._running.values()):
+                    await asyncio.wait([r.task for r in self._running.values() if r.task is not None])
+        except TimeoutError:
+            return False
+        return True
+
+    def stop_all(self, why: Failure) -> None:
+        """Cancels every running handler."""
+        for running in tuple(self._running.values()):
+            running.stop(why)
