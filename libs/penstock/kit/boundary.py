@@ -1,0 +1,256 @@
+"""The enforcement, written once: no action without a decision, one outcome for every attempt; in doubt nothing happens."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+
+from msgspec.structs import replace
+
+from penstock.bus import Bus
+from penstock.contracts.audit import OutcomeRecord
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.ids import is_token
+from penstock.contracts.llm import Usage
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import Decision, Question, Questions, Reason
+from penstock.contracts.subjects import POLICY_EVALUATE, POLICY_EVALUATIONS
+from penstock.kit.clock import Clock
+from penstock.kit.metrics import Metrics
+from penstock.kit.recorder import Place, Recorder
+
+RESOURCE_MAX_CHARACTERS = 256
+DETAIL_MAX_CHARACTERS = 500
+PERMITTING = frozenset({"allow", "transform", "shadow"})
+SAYS_NOTHING = frozenset(
+    {Code.UNAVAILABLE, Code.OVERLOADED, Code.INTERNAL, Code.UPSTREAM, Code.UNKNOWN_OUTCOME, Code.DEADLINE}
+)
+"""What a question may fail with that is no answer: the action is refused as UNAVAILABLE."""
+
+
+class Action:
+    """One permitted attempt under way. What was settled last is what the outcome record says."""
+
+    __slots__ = (
+        "_code",
+        "_cost_nano",
+        "_deployment",
+        "_price_version",
+        "_result_digest",
+        "_status",
+        "_usage",
+        "decision",
+    )
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        self.settle()
+
+    def settle(
+        self,
+        *,
+        usage: Usage | None = None,
+        cost_nano: int = 0,
+        price_version: str = "",
+        deployment: str = "",
+        result_digest: str = "",
+        status: str = "ok",
+        code: str = "",
+    ) -> None:
+        """What the attempt used so far; call it again when more is known. `cost_nano` nano-dollars, -1: unknown.
+
+        `status` (ok, error, cancelled, unknown) and `code` hold when the block ends without an exception.
+        """
+        self._usage = usage or Usage()
+        self._cost_nano = cost_nano
+        self._price_version = price_version
+        self._deployment = deployment
+        self._result_digest = result_digest
+        self._status = status
+        self._code = code
+
+    def _end(self, error: BaseException | None) -> tuple[str, str]:
+        """Status and code by how the block ended."""
+        if error is None:
+            return self._status, self._code
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            return "cancelled", Code.CANCELLED
+        if not isinstance(error, Failure):
+            return "error", Code.INTERNAL
+        if error.code is Code.CANCELLED:
+            return "cancelled", error.code
+        if error.code is Code.UNKNOWN_OUTCOME:
+            return "unknown", error.code
+        return "error", error.code
+
+    def _outcome(self, question: Question, meta: Meta, error: BaseException | None, latency_ms: float) -> OutcomeRecord:
+        status, code = self._end(error)
+        return OutcomeRecord(
+            decision=self.decision.context.id,
+            attempt=question.attempt,
+            status=status,
+            action=question.action.name,
+            resource=resource_name(question),
+            code=code,
+            usage=self._usage,
+            cost_nano=self._cost_nano,
+            price_version=self._price_version,
+            result_digest=self._result_digest,
+            latency_ms=round(latency_ms, 3),
+            deployment=self._deployment,
+            request=meta.request,
+            job=meta.job,
+            step=meta.step,
+            traceparent=meta.traceparent,
+        )
+
+
+class Boundary:
+    """Asks policy before, records after. `honours`: names of the obligations that this service can carry out."""
+
+    def __init__(
+        self, bus: Bus, recorder: Recorder, clock: Clock, metrics: Metrics, *, honours: frozenset[str] = frozenset()
+    ) -> None:
+        self._bus = bus
+        self._recorder = recorder
+        self._clock = clock
+        self._metrics = metrics
+        self._honours = honours
+
+    async def evaluate(self, question: Question, meta: Meta) -> Decision:
+        """The decision, a refusal too; a permit whose obligations cannot be honoured here comes back as a refusal.
+
+        Raises Failure(UNAVAILABLE) when there is no decision (fail closed), or what the token was refused for.
+        """
+        return self._effective(await self._ask(question, meta))
+
+    async def evaluate_many(self, questions: list[Question], meta: Meta) -> list[Decision]:
+        """A decision for each question, in order. For filtering lists: nothing is reserved. Raises as `evaluate`."""
+        if not questions:
+            return []
+        try:
+            answer = await self._bus.call(POLICY_EVALUATIONS, Questions(questions), meta)
+        except Failure as failure:
+            raise self._closed(failure, meta) from failure
+        if len(answer.evaluations) != len(questions):
+            raise self._closed(Failure(Code.INTERNAL), meta)
+        return [self._effective(decision) for decision in answer.evaluations]
+
+    def action(self, question: Question, meta: Meta) -> AbstractAsyncContextManager[Action]:
+        """`async with boundary.action(question, meta) as action:` does the action inside and settles it.
+
+        Raises Failure with the decision's code, reasons and id when policy refuses, UNAVAILABLE when there is no decision or
+        no room to record the outcome. However the block ends, exactly one outcome is recorded.
+        """
+        return _Attempt(self, question, meta)
+
+    async def _ask(self, question: Question, meta: Meta) -> Decision:
+        began = self._clock.monotonic()
+        try:
+            decision = await self._bus.call(POLICY_EVALUATE, question, meta)
+        except Failure as failure:
+            raise self._closed(failure, meta) from failure
+        name = question.action.name
+        self._metrics.boundary_seconds.see(self._clock.monotonic() - began, name)
+        self._metrics.decisions.add(name, decision.context.effect)
+        return decision
+
+    def _effective(self, decision: Decision) -> Decision:
+        if decision.decision and (unmet := unmet_obligation(decision, self._honours)):
+            self._metrics.fail_closed.add("obligation")
+            return refused_for(decision, unmet)
+        return decision
+
+    def _closed(self, failure: Failure, meta: Meta) -> Failure:
+        """The failure to raise when a question was not answered."""
+        if failure.code not in SAYS_NOTHING:
+            return failure
+        if failure.code is Code.DEADLINE and meta.deadline and meta.deadline <= self._clock.now():
+            return failure
+        self._metrics.fail_closed.add("policy")
+        return Failure(Code.UNAVAILABLE, "no decision could be had: nothing was done", retry_after_s=1.0)
+
+
+class _Attempt(AbstractAsyncContextManager[Action]):
+    """From the question to the outcome."""
+
+    __slots__ = ("_action", "_began", "_boundary", "_meta", "_place", "_question")
+
+    def __init__(self, boundary: Boundary, question: Question, meta: Meta) -> None:
+        self._boundary = boundary
+        self._question = question
+        self._meta = meta
+
+    async def __aenter__(self) -> Action:
+        boundary = self._boundary
+        # Room for the outcome first: then recording it at the end can neither wait nor fail.
+        self._place: Place = await boundary._recorder.place()
+        asked = False
+        try:
+            decision = await boundary._ask(self._question, self._meta)
+            asked = True
+        finally:
+            if not asked:
+                self._place.give_back()
+        self._began = boundary._clock.monotonic()
+        self._action = Action(decision)
+        effective = boundary._effective(decision)
+        refusal = refusal_of(effective)
+        if refusal is None:
+            return self._action
+        if decision.decision:
+            # Policy permitted and reserved: the record says that nothing came of it.
+            self._record(refusal)
+        self._place.give_back()
+        raise refusal
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._record(error)
+
+    def _record(self, error: BaseException | None) -> None:
+        boundary = self._boundary
+        latency_ms = (boundary._clock.monotonic() - self._began) * 1000
+        outcome = self._action._outcome(self._question, self._meta, error, latency_ms)
+        boundary._metrics.outcomes.add(outcome.action, outcome.status)
+        tenant = self._action.decision.context.tenant or self._meta.tenant
+        self._place.put(boundary._recorder.envelope(outcome, tenant), tenant)
+
+
+def resource_name(question: Question) -> str:
+    """The resource in Cedar's spelling, cut: a caller may have named it."""
+    return f'{question.resource.type}::"{question.resource.id[:RESOURCE_MAX_CHARACTERS]}"'
+
+
+def unmet_obligation(decision: Decision, honours: frozenset[str]) -> str:
+    """The first obligation (`name` or `name:arguments`) that is not honoured here, "" when all are."""
+    for obligation in decision.context.obligations:
+        if obligation.partition(":")[0] not in honours:
+            return obligation
+    return ""
+
+
+def refused_for(decision: Decision, obligation: str) -> Decision:
+    """The permit as a refusal: what it obliges to cannot be done here."""
+    reason = Reason("", f"the obligation {obligation!r} cannot be honoured here")
+    context = replace(
+        decision.context, effect="deny", code=Code.DENIED.value, reasons=(*decision.context.reasons, reason)
+    )
+    return Decision(False, context)
+
+
+def refusal_of(decision: Decision) -> Failure | None:
+    """The failure that a decision stands for; None for a permit."""
+    context = decision.context
+    if decision.decision and context.effect in PERMITTING and is_token(context.id):
+        return None
+    known = {code.value for code in Code}
+    fallback = Code.APPROVAL_REQUIRED if context.effect == "hold" else Code.DENIED
+    reasons = tuple(reason.text or reason.policy for reason in context.reasons)
+    return Failure(
+        Code(context.code) if context.code in known else fallback,
+        ("; ".join(reasons) or "policy does not allow it")[:DETAIL_MAX_CHARACTERS],
+        retry_after_s=context.retry_after_s,
+        decision=context.id,
+        reasons=reasons,
+    )
