@@ -184,5 +184,5 @@ class Caller:
         for pending in tuple(self._waiting.values()):
             pending.heard = now
             if pending.repeatable:
-                # the broker that forgot the request may be another one; the answerer knows repeats by their reply subject
+                # the broker has forgotten it; an answerer that is at work knows a repeat by its reply subject
                 pending.fail(Lost())

@@ -4,8 +4,8 @@ import msgspec
 
 
 class BusConfig(msgspec.Struct, frozen=True):
-    """`url`: one or more servers, separated by commas. `principal` names who we are (a service, `tenant-<tenant>`):
-    it stands in our inbox and in the broker's permissions. `seed_file`: file with the nkey seed.
+    """`url`: one or more servers, separated by commas. `principal` names the service that we are, or
+    `tenant` the tenant whose client: it stands in our inbox and in the broker's permissions. `seed_file`: nkey seed.
 
     A body above `claim_check_bytes` travels by
     reference, one above `body_max_bytes` is refused. `lean=False` keeps nats-py's own reader (same promises, slower).
@@ -13,6 +13,7 @@ class BusConfig(msgspec.Struct, frozen=True):
 
     url: str = "nats://127.0.0.1:4222"
     principal: str = "anonymous"
+    tenant: str = ""
     seed_file: str = ""
     token: str = ""
     tls_ca_file: str = ""

@@ -1,4 +1,4 @@
-"""One connection to the broker: publish, subscribe, request, and the watchdog that keeps `connected` true to the facts."""
+"""One connection to the broker: publish, subscribe, request, and the watchdog that keeps `connected` true."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from penstock.bus.lean import Deliver, LeanClient, supported
 from penstock.bus.message import Message
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id, token
-from penstock.contracts.subjects import INBOX
+from penstock.contracts.subjects import INBOX, TENANT_INBOX
 
 _log = logging.getLogger("penstock.bus")
 
@@ -74,7 +74,12 @@ class Connection:
         self._client = client
         self.config = config
         self.instance = new_id("c")[2:]
-        self.inbox_prefix = INBOX.at(principal=config.principal, connection=self.instance) + "."
+        inbox = (
+            TENANT_INBOX.at(tenant=config.tenant, connection=self.instance)
+            if config.tenant
+            else INBOX.at(principal=config.principal, connection=self.instance)
+        )
+        self.inbox_prefix = inbox + "."
         self._prefix_length = len(self.inbox_prefix)
         self._inboxes: dict[str, Inbox] = {}
         self._next_inbox = 0
@@ -100,7 +105,7 @@ class Connection:
     def publish(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Sends; many in one turn of the loop go out in one write. Raises Failure UNAVAILABLE, TOO_LARGE, OVERLOADED."""
+        """Sends, together with the rest of this turn of the loop. Raises UNAVAILABLE, TOO_LARGE, OVERLOADED."""
         client = self._client
         if not client.is_connected:
             raise Failure(Code.UNAVAILABLE, "the broker cannot be reached")
@@ -120,11 +125,12 @@ class Connection:
 
     async def subscribe(self, subject: str, callback: Deliver, *, queue: str = "") -> Subscription:
         """Delivers what is published from now on to `callback`, synchronously and in order."""
-        subscription = await self._client.subscribe(subject, queue=queue, cb=_unused)
-        sid: int = subscription._id
-        if subscription._wait_for_msgs_task is not None:
-            subscription._wait_for_msgs_task.cancel()
+        sid: int = self._client._sid + 1
         self._client.direct[sid] = callback
+        subscription = await self._client.subscribe(subject, queue=queue, cb=_unused)
+        waiter: asyncio.Task[None] | None = subscription._wait_for_msgs_task
+        if waiter is not None:
+            waiter.cancel()
         return Subscription(self._client, sid)
 
     def inbox(self, callback: Deliver) -> Inbox:
@@ -276,11 +282,9 @@ async def open_connection(config: BusConfig) -> Connection:
         closed_cb=connection._on_closed,
         allow_reconnect=True,
         max_reconnect_attempts=-1,
-        reconnect_time_wait=config.reconnect_wait_s,
-        ping_interval=config.ping_interval_s,
         max_outstanding_pings=2,
         connect_timeout=2,
-        **_credentials(config),
+        **_options(config),
     )
     try:
         # nats-py tries for ever where it may reconnect
@@ -296,8 +300,12 @@ async def open_connection(config: BusConfig) -> Connection:
     return connection
 
 
-def _credentials(config: BusConfig) -> dict[str, Any]:
-    options: dict[str, Any] = {}
+def _options(config: BusConfig) -> dict[str, Any]:
+    # nats-py declares whole seconds and takes fractions
+    options: dict[str, Any] = {
+        "reconnect_time_wait": config.reconnect_wait_s,
+        "ping_interval": config.ping_interval_s,
+    }
     if config.seed_file:
         options["nkeys_seed"] = config.seed_file
     if config.token:

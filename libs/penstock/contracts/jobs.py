@@ -124,6 +124,37 @@ class TokenFrame(msgspec.Struct, frozen=True, omit_defaults=True):
     last: bool = False
 
 
+class JobEventsRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What happened in a job after event number `after` (-1: from the start). The live events come on its subject; this
+    is how a reader who came late, or lost some, catches up: a tenant's client may not read the stream itself."""
+
+    id: str
+    after: int = -1
+    limit: int = 500
+
+
+class JobEvents(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Events in order of `n`."""
+
+    events: list[JobEvent]
+
+
+class JobTokensRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The frames of one step of a job after `after_seq`, for as long as the short-lived stream keeps them. Without `step`:
+    all that is kept."""
+
+    id: str
+    step: str = ""
+    after_seq: int = -1
+    limit: int = 2000
+
+
+class JobTokens(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Frames in the order in which they were published."""
+
+    frames: list[TokenFrame]
+
+
 class TokenRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """An API key to exchange for a short-lived token that may stand in a stored job's `Authorization` header."""
 

@@ -114,6 +114,22 @@ JOB_CANCEL = Call(
     (TENANT_CLIENT, GATEWAY),
     repeatable=True,
 )
+JOB_EVENTS = Call(
+    Subject("penstock.v1.{tenant}.api.events"),
+    jobs.JobEventsRequest,
+    jobs.JobEvents,
+    ORCHESTRATOR,
+    (TENANT_CLIENT, GATEWAY),
+    repeatable=True,
+)
+JOB_TOKENS = Call(
+    Subject("penstock.v1.{tenant}.api.tokens"),
+    jobs.JobTokensRequest,
+    jobs.JobTokens,
+    ORCHESTRATOR,
+    (TENANT_CLIENT, GATEWAY),
+    repeatable=True,
+)
 TOKEN = Call(
     Subject("penstock.v1.{tenant}.api.token"),
     jobs.TokenRequest,
@@ -350,7 +366,9 @@ CANCEL = Subject("penstock.cancel.{id}")
 FLOW = Subject("penstock.flow.{service}.{instance}.{stream}")
 """Credit and stop, from the reader of a stream to its producer. Body: `{"credit": N}` or `{"stop": true}`."""
 INBOX = Subject("_INBOX.{principal}.{connection}")
-"""The private inbox of one connection; a tenant's client is `tenant-<tenant>`."""
+"""The private inbox of one connection of a service."""
+TENANT_INBOX = Subject("_INBOX.tenant.{tenant}.{connection}")
+"""The private inbox of one connection of a tenant's client."""
 DEAD_LETTER = Subject("penstock.dlq.{store}")
 BLOB_CHUNK = Subject("penstock.blob.{id}.{n}")
 
