@@ -70,9 +70,7 @@ async def nats_server(config: str = DEFAULT_CONFIG, port: int = 0) -> AsyncItera
         folder = Path(name)
         file = folder / "nats.conf"
         file.write_text(config, encoding="utf-8")
-        broker = Broker(
-            BrokerSettings(file, folder, store=folder / "store", port=port, monitoring_port=0, grace_s=5)
-        )
+        broker = Broker(BrokerSettings(file, folder, store=folder / "store", port=port, monitoring_port=0, grace_s=5))
         await broker.start()
         try:
             yield NatsServer(broker, folder)

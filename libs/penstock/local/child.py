@@ -88,9 +88,7 @@ class Child:
             async with asyncio.timeout(timeout_s):
                 while True:
                     if not self.running:
-                        raise StartFailed(
-                            self.command.name, f"it ended with {self.returncode}", self.log_tail()
-                        )
+                        raise StartFailed(self.command.name, f"it ended with {self.returncode}", self.log_tail())
                     if await ready():
                         return
                     await asyncio.sleep(pause_s)

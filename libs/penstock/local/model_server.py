@@ -59,9 +59,7 @@ def options_from(arguments: Sequence[str]) -> Options:
     default = Options()
     parser = argparse.ArgumentParser("python -m penstock.local.model_server", description=__doc__)
     parser.add_argument("--chat-port", type=int, default=default.chat_port, help="0 is a free one")
-    parser.add_argument(
-        "--embeddings-port", type=int, default=default.embeddings_port, help="0 is a free one"
-    )
+    parser.add_argument("--embeddings-port", type=int, default=default.embeddings_port, help="0 is a free one")
     parser.add_argument("--threads", type=int, default=default.threads)
     parser.add_argument("--context-tokens", type=int, default=default.context_tokens)
     parser.add_argument("--parallel", type=int, default=default.parallel)

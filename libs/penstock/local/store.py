@@ -123,9 +123,7 @@ class Store:
             return ""
         password = file.read_text(encoding="utf-8").strip()
         if not password or any(character in '"\\' or not character.isprintable() for character in password):
-            raise StartFailed(
-                "valkey-server", f"the password in {file} is empty or has a quote or backslash in it"
-            )
+            raise StartFailed("valkey-server", f"the password in {file} is empty or has a quote or backslash in it")
         return password
 
     async def _accepts(self) -> bool:

@@ -24,9 +24,7 @@ def test_a_folder_in_the_present_one_comes_before_the_users(tmp_path: Path) -> N
 
 
 def test_the_users_data_folder_is_the_default(tmp_path: Path) -> None:
-    assert find_layout({}, here=tmp_path, home=Path("/home/jo")).root == Path(
-        "/home/jo/.local/share/penstock"
-    )
+    assert find_layout({}, here=tmp_path, home=Path("/home/jo")).root == Path("/home/jo/.local/share/penstock")
     xdg = {"XDG_DATA_HOME": "/data"}
     assert find_layout(xdg, here=tmp_path, home=Path("/home/jo")).root == Path("/data/penstock")
 

@@ -58,9 +58,7 @@ async def test_an_answer_without_a_limit_of_its_own_ends_at_the_servers(models: 
 async def test_embeddings_have_384_numbers_in_either_encoding(models: Addresses, encoding: str) -> None:
     async with _client(models.embeddings) as client:
         if encoding == "float":
-            answer = await client.embeddings.create(
-                model="m", input=["river", "bank"], encoding_format="float"
-            )
+            answer = await client.embeddings.create(model="m", input=["river", "bank"], encoding_format="float")
         else:  # what the client asks for, and decodes, unless it is told otherwise
             answer = await client.embeddings.create(model="m", input=["river", "bank"])
     assert [len(item.embedding) for item in answer.data] == [384, 384]

@@ -6,9 +6,7 @@ from penstock.local.wheels import WheelMissing, file_in_wheel, require
 
 
 def test_a_missing_package_is_named_with_what_to_write() -> None:
-    with pytest.raises(
-        WheelMissing, match=r"no_such is not installed\. Write: pip install 'penstock\[plane\]'"
-    ):
+    with pytest.raises(WheelMissing, match=r"no_such is not installed\. Write: pip install 'penstock\[plane\]'"):
         require(["msgspec", "no_such"])
 
 
