@@ -25,7 +25,7 @@ class Part(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Returns when it has ended, whether it ran or not."""
+        """Returns when it has ended, at once if it had; it was started before."""
 
 
 Readiness = Callable[[Child], Awaitable[bool]]

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from penstock.local.broker import Broker, BrokerSettings
 from penstock.local.child import Command, StartFailed
 from penstock.local.processes import GaveUp, Notice, Program, Restarts, Supervisor, answers, says
+from penstock.local.store import Store, StoreSettings
 from tests.support.eventually import eventually
+from tests.support.nats_server import DEFAULT_CONFIG
 from tests.support.process import module_process
 
 RUNS = "import time; print('ready', flush=True); time.sleep(60)"
@@ -82,6 +85,28 @@ async def test_a_stop_while_parts_are_still_starting_leaves_none(tmp_path: Path)
     await Supervisor([[good], [slow]], told).run(stop)
     assert not good.child.running
     assert slow.child.returncode in (None, -signal.SIGKILL)
+
+
+async def test_a_broker_and_a_store_that_are_killed_come_back_at_their_addresses(tmp_path: Path) -> None:
+    config = tmp_path / "nats.conf"
+    config.write_text(DEFAULT_CONFIG)
+    broker = Broker(BrokerSettings(config, tmp_path, store=tmp_path / "streams"))
+    store = Store(StoreSettings(tmp_path / "store"))
+    told: list[str] = []
+    stop, ready = asyncio.Event(), asyncio.Event()
+    run = asyncio.create_task(Supervisor([[broker, store]], _note(told), FAST).run(stop, ready.set))
+    await ready.wait()
+    addresses = (broker.url, store.url)
+    for child in (broker.child, store.child):
+        os.kill(child.pid, signal.SIGKILL)
+
+    async def back() -> None:
+        assert told.count("broker ready") == told.count("store ready") == 2
+
+    await eventually(back)
+    assert (broker.url, store.url) == addresses
+    stop.set()
+    await run
 
 
 async def test_a_program_is_ready_when_its_url_answers(tmp_path: Path) -> None:
