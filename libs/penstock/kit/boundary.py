@@ -149,6 +149,9 @@ class Boundary:
             decision = await self._bus.call(POLICY_EVALUATE, question, meta)
         except Failure as failure:
             raise self._closed(failure, meta) from failure
+        if not is_token(decision.context.id) or not is_token(decision.context.tenant or meta.tenant):
+            # nothing could be recorded under it
+            raise self._closed(Failure(Code.INTERNAL), meta)
         name = question.action.name
         self._metrics.boundary_seconds.see(self._clock.monotonic() - began, name)
         self._metrics.decisions.add(name, decision.context.effect)
@@ -242,7 +245,7 @@ def refused_for(decision: Decision, obligation: str) -> Decision:
 def refusal_of(decision: Decision) -> Failure | None:
     """The failure that a decision stands for; None for a permit."""
     context = decision.context
-    if decision.decision and context.effect in PERMITTING and is_token(context.id):
+    if decision.decision and context.effect in PERMITTING:
         return None
     known = {code.value for code in Code}
     fallback = Code.APPROVAL_REQUIRED if context.effect == "hold" else Code.DENIED

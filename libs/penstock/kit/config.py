@@ -110,7 +110,7 @@ def load(config_type: type[ConfigType], env: Mapping[str, str]) -> ConfigType:
             problems.extend(error.problems)
     if problems:
         raise ConfigError(problems)
-    return config_type(**values)
+    return msgspec.convert(values, config_type, dec_hook=_as_it_is)
 
 
 def unknown_names(config_type: type[ConfigType], env: Mapping[str, str]) -> list[str]:
@@ -133,6 +133,10 @@ def describe(kind: object) -> str:
     return _describe(inspect.type_info(kind))
 
 
+def _as_it_is(_kind: type, value: object) -> object:
+    return value
+
+
 def _shown(value: object) -> Value:
     if isinstance(value, bool | int | float):
         return value
@@ -151,13 +155,9 @@ def _secret(name: str, env: Mapping[str, str]) -> Secret | None:
         with Path(env[file]).open("rb") as content:
             text = content.read(SECRET_FILE_MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(
-            [f"{file} must name a file that can be read: {env[file]!r}: {error.strerror}."]
-        ) from None
+        raise ConfigError([f"{file} must name a file that can be read: {env[file]!r}: {error.strerror}."]) from None
     if len(text) > SECRET_FILE_MAX_BYTES or not text.strip():
-        raise ConfigError(
-            [f"{file} must name a file with 1 to {SECRET_FILE_MAX_BYTES} bytes of text: {env[file]!r}."]
-        )
+        raise ConfigError([f"{file} must name a file with 1 to {SECRET_FILE_MAX_BYTES} bytes of text: {env[file]!r}."])
     try:
         return Secret(text.decode().strip())
     except UnicodeDecodeError:

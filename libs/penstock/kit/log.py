@@ -112,4 +112,8 @@ class LibraryLogs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         say = self._log.error if record.levelno >= logging.ERROR else self._log.warning
-        say("library", logger=record.name, message=record.getMessage())
+        fields = getattr(record, "fields", {})
+        about: dict[str, Value] = {f"about_{name}": str(value) for name, value in fields.items()}
+        if record.exc_info and record.exc_info[0] is not None:
+            about["error"] = record.exc_info[0].__name__
+        say("library", logger=record.name, message=record.getMessage(), **about)

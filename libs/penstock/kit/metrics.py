@@ -111,9 +111,7 @@ class Metrics:
         self._work(self.registry)
         self._edge(self.registry)
         self._evidence(self.registry)
-        prometheus.Info("penstock_service", "Which service this is.", registry=self.registry).info(
-            {"service": service}
-        )
+        prometheus.Info("penstock_service", "Which service this is.", registry=self.registry).info({"service": service})
 
     def render(self) -> bytes:
         """All of it in Prometheus' text format. Slow with many series: call it in a thread."""
@@ -194,9 +192,7 @@ class Metrics:
         self.work_seconds = Histogram(
             r, "penstock_work_duration_seconds", "One try at one work item.", "work", buckets=CALL_BUCKETS_S
         )
-        self.events = Counter(
-            r, "penstock_events_total", "Events handled by a listener.", "consumer", "result"
-        )
+        self.events = Counter(r, "penstock_events_total", "Events handled by a listener.", "consumer", "result")
         self.dead_letters = Counter(
             r,
             "penstock_dead_letters_total",
@@ -204,16 +200,10 @@ class Metrics:
             "store",
             "code",
         )
-        self.runs = Counter(
-            r, "penstock_runs_total", "Runs that ended, by kind and status.", "kind", "status"
-        )
+        self.runs = Counter(r, "penstock_runs_total", "Runs that ended, by kind and status.", "kind", "status")
         self.runs_active = Gauge(r, "penstock_runs_active", "Runs this worker is carrying out.")
-        self.steps = Counter(
-            r, "penstock_run_steps_total", "Steps of runs, by name and status.", "step", "status"
-        )
-        self.tool_calls = Counter(
-            r, "penstock_tool_calls_total", "Tool calls by tool and status.", "tool", "status"
-        )
+        self.steps = Counter(r, "penstock_run_steps_total", "Steps of runs, by name and status.", "step", "status")
+        self.tool_calls = Counter(r, "penstock_tool_calls_total", "Tool calls by tool and status.", "tool", "status")
         self.tool_seconds = Histogram(
             r, "penstock_tool_call_duration_seconds", "One tool call.", "tool", buckets=CALL_BUCKETS_S
         )
@@ -257,14 +247,10 @@ class Metrics:
             "1 while the deployment is chosen, 0 while it rests.",
             "deployment",
         )
-        self.cost_nano = Counter(
-            r, "penstock_cost_nanodollars_total", "What attempts cost, 10^-9 USD.", "deployment"
-        )
+        self.cost_nano = Counter(r, "penstock_cost_nanodollars_total", "What attempts cost, 10^-9 USD.", "deployment")
 
     def _edge(self, r: CollectorRegistry) -> None:
-        self.http_requests = Counter(
-            r, "penstock_http_requests_total", "Requests at the edge.", "route", "status"
-        )
+        self.http_requests = Counter(r, "penstock_http_requests_total", "Requests at the edge.", "route", "status")
         self.http_seconds = Histogram(
             r,
             "penstock_http_request_duration_seconds",
@@ -277,13 +263,9 @@ class Metrics:
     def _evidence(self, r: CollectorRegistry) -> None:
         self.audit_records = Counter(r, "penstock_audit_records_total", "Records put into the log.", "type")
         self.audit_size = Gauge(r, "penstock_audit_log_size", "Leaves in the log.")
-        self.audit_checkpoint_size = Gauge(
-            r, "penstock_audit_checkpoint_size", "Leaves under the last checkpoint."
-        )
+        self.audit_checkpoint_size = Gauge(r, "penstock_audit_checkpoint_size", "Leaves under the last checkpoint.")
         self.audit_orphans = Gauge(r, "penstock_audit_orphans", "Decisions whose outcome is overdue.")
-        self.policy_bundle_errors = Counter(
-            r, "penstock_policy_bundle_errors_total", "Bundles that were refused."
-        )
+        self.policy_bundle_errors = Counter(r, "penstock_policy_bundle_errors_total", "Bundles that were refused.")
         self.reserved_nano = Counter(
             r, "penstock_policy_reserved_nanodollars_total", "Money reserved with decisions, 10^-9 USD."
         )

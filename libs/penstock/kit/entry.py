@@ -1,0 +1,242 @@
+"""One entry of a service's list: an endpoint, its handler and its bound. What `answer`, `stream` and the others make."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
+
+from penstock.bus import Bus, Discard, Item, Listener, Release, Sender, Stored, Worker
+from penstock.contracts.endpoint import Call, Consumer, Event, Stream, Work
+from penstock.contracts.errors import Failure
+from penstock.contracts.meta import Meta
+from penstock.kit.handling import Handling, bug
+from penstock.kit.log import Log
+from penstock.kit.metrics import Metrics
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+End = TypeVar("End")
+Body = TypeVar("Body")
+
+IN_FLIGHT_MAX = 256
+SLOTS = 16
+
+
+class Hosting:
+    """What an entry is started with. `stopping` is set when the service takes nothing new any more."""
+
+    def __init__(self, bus: Bus, handling: Handling, metrics: Metrics, log: Log) -> None:
+        self.bus = bus
+        self.handling = handling
+        self.metrics = metrics
+        self.log = log
+        self.stopping = asyncio.Event()
+
+
+class Endpoint(Protocol):
+    """An entry. `start` raises Failure and may then be tried again; `stop` takes nothing new, what runs goes on."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def start(self, hosting: Hosting) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class Answering(Generic[Request, Reply]):
+    """A Call that this service answers."""
+
+    def __init__(
+        self,
+        endpoint: Call[Request, Reply],
+        handler: Callable[[Request, Meta], Awaitable[Reply]],
+        in_flight_max: int,
+        open_to_all: bool,
+        tokens: dict[str, str],
+    ) -> None:
+        self.endpoint = endpoint
+        self.name = endpoint.subject.within(**tokens)
+        self._handler = handler
+        self._in_flight_max = in_flight_max
+        self._open_to_all = open_to_all
+        self._tokens = tokens
+
+    async def start(self, hosting: Hosting) -> None:
+        handler = hosting.handling.call(self.endpoint, self._handler, self._open_to_all)
+        await hosting.bus.serve_call(self.endpoint, handler, in_flight_max=self._in_flight_max, **self._tokens)
+
+    async def stop(self) -> None:
+        """The bus stops serving as a whole."""
+
+
+class Streaming(Generic[Request, End]):
+    """A Stream that this service answers."""
+
+    def __init__(
+        self,
+        endpoint: Stream[Request, End],
+        handler: Callable[[Request, Meta, Sender], Awaitable[End]],
+        in_flight_max: int,
+        open_to_all: bool,
+        tokens: dict[str, str],
+    ) -> None:
+        self.endpoint = endpoint
+        self.name = endpoint.subject.within(**tokens)
+        self._handler = handler
+        self._in_flight_max = in_flight_max
+        self._open_to_all = open_to_all
+        self._tokens = tokens
+
+    async def start(self, hosting: Hosting) -> None:
+        handler = hosting.handling.stream(self.endpoint, self._handler, self._open_to_all)
+        await hosting.bus.serve_stream(self.endpoint, handler, in_flight_max=self._in_flight_max, **self._tokens)
+
+    async def stop(self) -> None:
+        """The bus stops serving as a whole."""
+
+
+class Listening(Generic[Body]):
+    """A durable consumer of this service."""
+
+    def __init__(
+        self,
+        event: Event[Body],
+        consumer: Consumer,
+        handler: Callable[[list[Stored[Body]]], Awaitable[None]],
+        batch_max: int,
+    ) -> None:
+        self.event = event
+        self.name = f"{consumer.store.name}/{consumer.name}"
+        self._consumer = consumer
+        self._handler = handler
+        self._batch_max = batch_max
+        self._listener: Listener | None = None
+
+    async def start(self, hosting: Hosting) -> None:
+        async def handle(batch: list[Stored[Body]]) -> None:
+            result = "failed"
+            try:
+                await self._handler(batch)
+                result = "ok"
+            except Failure:
+                raise
+            except Exception as error:
+                raise bug(error, hosting.log, where=self.name) from error
+            finally:
+                hosting.metrics.events.add(self._consumer.name, result, by=len(batch))
+
+        self._listener = await hosting.bus.listen(self.event, self._consumer, handle, batch_max=self._batch_max)
+
+    async def stop(self) -> None:
+        if self._listener is not None:
+            await self._listener.stop()
+
+
+class Working(Generic[Body]):
+    """A queue of tasks that this service carries out."""
+
+    def __init__(self, work: Work[Body], handler: Callable[[Item[Body]], Awaitable[None]], slots: int) -> None:
+        self.work = work
+        self.name = f"{work.consumer.store.name}/{work.consumer.name}"
+        self._handler = handler
+        self._slots = slots
+        self._worker: Worker | None = None
+
+    async def start(self, hosting: Hosting) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def handle(item: Item[Body]) -> None:
+            began = loop.time()
+            result = "cancelled"
+            try:
+                await self._handler(item)
+                result = "done"
+            except Discard:
+                result = "discarded"
+                raise
+            except Release:
+                result = "released"
+                raise
+            except Failure:
+                result = "retry"
+                raise
+            except Exception as error:
+                result = "retry"
+                raise bug(error, hosting.log.of(item.meta), where=self.name) from error
+            finally:
+                hosting.metrics.work.add(self.name, result)
+                hosting.metrics.work_seconds.see(loop.time() - began, self.name)
+
+        self._worker = await hosting.bus.work(self.work, handle, slots=self._slots)
+
+    async def stop(self) -> None:
+        if self._worker is not None:
+            await self._worker.stop()
+
+
+class Edge:
+    """A server of the service's own, such as HTTP: runs until `stopping` is set, then finishes what is under way."""
+
+    def __init__(self, name: str, serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        self.name = name
+        self.serve = serve
+        self.task: asyncio.Task[None] | None = None
+
+    async def start(self, hosting: Hosting) -> None:
+        async def serving() -> None:
+            await self.serve(hosting.stopping)
+
+        self.task = asyncio.create_task(serving(), name=self.name)
+
+    async def stop(self) -> None:
+        """`stopping` tells it."""
+
+
+def answer(
+    endpoint: Call[Request, Reply],
+    handler: Callable[[Request, Meta], Awaitable[Reply]],
+    *,
+    in_flight_max: int = IN_FLIGHT_MAX,
+    open_to_all: bool = False,
+    **tokens: str,
+) -> Endpoint:
+    """Answers a Call. The caller's token is verified first, meta.tenant is the token's, meta.traceparent a span of its own;
+    what is raised other than Failure becomes INTERNAL. `open_to_all`: without a token (the handler checks what it needs).
+    """
+    return Answering(endpoint, handler, in_flight_max, open_to_all, tokens)
+
+
+def stream(
+    endpoint: Stream[Request, End],
+    handler: Callable[[Request, Meta, Sender], Awaitable[End]],
+    *,
+    in_flight_max: int = IN_FLIGHT_MAX,
+    open_to_all: bool = False,
+    **tokens: str,
+) -> Endpoint:
+    """Answers a Stream; the rest as for `answer`."""
+    return Streaming(endpoint, handler, in_flight_max, open_to_all, tokens)
+
+
+def listen(
+    event: Event[Body],
+    consumer: Consumer,
+    handler: Callable[[list[Stored[Body]]], Awaitable[None]],
+    *,
+    batch_max: int = 256,
+) -> Endpoint:
+    """Hears an Event through a durable consumer: in order, at least once, whole batches."""
+    return Listening(event, consumer, handler, batch_max)
+
+
+def work(
+    work: Work[Body], handler: Callable[[Item[Body]], Awaitable[None]], *, slots: int = SLOTS
+) -> Endpoint:
+    """Carries out tasks, at most `slots` at once. `item.meta.token` is not verified here: ask `identities.verify`."""
+    return Working(work, handler, slots)
+
+
+def edge(name: str, serve: Callable[[asyncio.Event], Awaitable[None]]) -> Endpoint:
+    """A server of the service's own. `serve(stopping)` runs until the event is set, then stops accepting, finishes what is
+    under way and returns; it is cancelled when the time to drain is over. When it ends sooner the service stops."""
+    return Edge(name, serve)

@@ -1,0 +1,124 @@
+"""Around every handler: who asks, which trace, how long, and what becomes of a bug."""
+
+import os
+import traceback
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from penstock.bus import Sender
+from penstock.contracts.endpoint import Call, Stream
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.ids import new_id
+from penstock.contracts.meta import Meta
+from penstock.kit.clock import Clock
+from penstock.kit.identity import Identities
+from penstock.kit.log import Log
+from penstock.kit.metrics import Metrics
+from penstock.kit.trace import child
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+End = TypeVar("End")
+
+FRAMES_LOGGED_MAX = 20
+
+
+class Handling:
+    """Wraps handlers alike."""
+
+    def __init__(self, identities: Identities, clock: Clock, metrics: Metrics, log: Log) -> None:
+        self._identities = identities
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+        self._in_flight: dict[str, int] = {}
+
+    def call(
+        self, endpoint: Call[Request, Reply], handler: Callable[[Request, Meta], Awaitable[Reply]], open_to_all: bool
+    ) -> Callable[[Request, Meta], Awaitable[Reply]]:
+        """The handler as the bus gets it. Raises nothing but Failure."""
+        name = self._named(endpoint)
+        tenant_proven = "{tenant}" in endpoint.subject.pattern
+
+        async def handle(request: Request, meta: Meta) -> Reply:
+            with self._around(name, meta):
+                return await handler(request, await self._admit(meta, open_to_all, tenant_proven))
+
+        return handle
+
+    def stream(
+        self,
+        endpoint: Stream[Request, End],
+        handler: Callable[[Request, Meta, Sender], Awaitable[End]],
+        open_to_all: bool,
+    ) -> Callable[[Request, Meta, Sender], Awaitable[End]]:
+        """The handler as the bus gets it. Raises nothing but Failure."""
+        name = self._named(endpoint)
+        tenant_proven = "{tenant}" in endpoint.subject.pattern
+
+        async def handle(request: Request, meta: Meta, sender: Sender) -> End:
+            with self._around(name, meta):
+                return await handler(request, await self._admit(meta, open_to_all, tenant_proven), sender)
+
+        return handle
+
+    def _named(self, endpoint: Call[Request, Reply] | Stream[Request, Reply]) -> str:
+        name = endpoint.subject.pattern
+        self._in_flight[name] = 0
+        self._metrics.in_flight.watch(lambda: float(self._in_flight[name]), name)
+        return name
+
+    async def _admit(self, meta: Meta, open_to_all: bool, tenant_proven: bool) -> Meta:
+        if not open_to_all:
+            meta = await self._identities.admit(meta, tenant_proven=tenant_proven)
+        return replace(meta, traceparent=child(meta.traceparent, os.urandom(16).hex(), os.urandom(8).hex()))
+
+    def _around(self, name: str, meta: Meta) -> "_Around":
+        return _Around(self, name, meta)
+
+
+class _Around:
+    """Counts one call, and turns what nobody expected into a Failure."""
+
+    __slots__ = ("_began", "_handling", "_meta", "_name")
+
+    def __init__(self, handling: Handling, name: str, meta: Meta) -> None:
+        self._handling = handling
+        self._name = name
+        self._meta = meta
+
+    def __enter__(self) -> None:
+        self._began = self._handling._clock.monotonic()
+        self._handling._in_flight[self._name] += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        handling, name = self._handling, self._name
+        code = "ok"
+        if isinstance(error, Failure):
+            code = error.code
+        elif isinstance(error, Exception):
+            code = Code.INTERNAL
+        elif error is not None:
+            code = Code.CANCELLED
+        handling._in_flight[name] -= 1
+        handling._metrics.calls.add(name, code)
+        handling._metrics.call_seconds.see(handling._clock.monotonic() - self._began, name)
+        if isinstance(error, Exception) and not isinstance(error, Failure):
+            raise bug(error, handling._log.of(self._meta), where=name) from error
+
+
+def bug(error: Exception, log: Log, *, where: str) -> Failure:
+    """Logs an exception that nobody expected and returns the failure that may be shown instead.
+
+    Its message may hold a prompt or a key, so that it is logged at level debug only; its type and frames always.
+    """
+    id = new_id("log")
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("bug", id=id, where=where, type=type(error).__name__, frames=frames[-FRAMES_LOGGED_MAX:])
+    log.debug("bug", id=id, message=str(error))
+    return Failure(Code.INTERNAL, f"internal error, see log {id}")
