@@ -1,4 +1,4 @@
-"""The enforcement, written once: no action without a decision, one outcome for every attempt; in doubt nothing happens."""
+"""The enforcement, written once: no action without a decision, one outcome per attempt; in doubt, nothing."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
@@ -138,8 +138,8 @@ class Boundary:
     def action(self, question: Question, meta: Meta) -> AbstractAsyncContextManager[Action]:
         """`async with boundary.action(question, meta) as action:` does the action inside and settles it.
 
-        Raises Failure with the decision's code, reasons and id when policy refuses, UNAVAILABLE when there is no decision or
-        no room to record the outcome. However the block ends, exactly one outcome is recorded.
+        Raises Failure with the decision's code, reasons and id when policy refuses, UNAVAILABLE when there is no
+        decision or no room to record the outcome. However the block ends, exactly one outcome is recorded.
         """
         return _Attempt(self, question, meta)
 

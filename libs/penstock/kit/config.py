@@ -1,7 +1,7 @@
 """A service's settings: one frozen struct, read once from the environment, refused with a sentence when it is wrong.
 
-Field `drain_s` is `PENSTOCK_DRAIN_S`. A Secret `x` is `PENSTOCK_X`, or better the content of the file `PENSTOCK_X_FILE`.
-Lists and tables are written as JSON.
+Field `drain_s` is `PENSTOCK_DRAIN_S`. A Secret `x` is `PENSTOCK_X`, or better what stands in the file that
+`PENSTOCK_X_FILE` names. Lists and tables are written as JSON.
 """
 
 import re
@@ -51,7 +51,7 @@ class Secret:
 
 
 class KitConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What every service has. A service's own struct inherits from it: `class Config(KitConfig, frozen=True, kw_only=True)`.
+    """What every service has; its own struct inherits: `class Config(KitConfig, frozen=True, kw_only=True)`.
 
     nats_url: the broker, or several separated by commas.
     nats_seed_file: the service's own nkey seed; "" when the broker asks for none.

@@ -1,4 +1,4 @@
-"""One entry of a service's list: an endpoint, its handler and its bound. What `answer`, `stream` and the others make."""
+"""One entry of a service's list: an endpoint, its handler and its bound; what `answer`, `stream` and so on make."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,12 +24,12 @@ SLOTS = 16
 class Hosting:
     """What an entry is started with. `stopping` is set when the service takes nothing new any more."""
 
-    def __init__(self, bus: Bus, handling: Handling, metrics: Metrics, log: Log) -> None:
+    def __init__(self, bus: Bus, handling: Handling, metrics: Metrics, log: Log, stopping: asyncio.Event) -> None:
         self.bus = bus
         self.handling = handling
         self.metrics = metrics
         self.log = log
-        self.stopping = asyncio.Event()
+        self.stopping = stopping
 
 
 class Endpoint(Protocol):
@@ -110,7 +110,7 @@ class Listening(Generic[Body]):
         self._consumer = consumer
         self._handler = handler
         self._batch_max = batch_max
-        self._listener: Listener | None = None
+        self._listener: Listener[Body] | None = None
 
     async def start(self, hosting: Hosting) -> None:
         async def handle(batch: list[Stored[Body]]) -> None:
@@ -140,7 +140,7 @@ class Working(Generic[Body]):
         self.name = f"{work.consumer.store.name}/{work.consumer.name}"
         self._handler = handler
         self._slots = slots
-        self._worker: Worker | None = None
+        self._worker: Worker[Body] | None = None
 
     async def start(self, hosting: Hosting) -> None:
         loop = asyncio.get_running_loop()
@@ -200,8 +200,8 @@ def answer(
     open_to_all: bool = False,
     **tokens: str,
 ) -> Endpoint:
-    """Answers a Call. The caller's token is verified first, meta.tenant is the token's, meta.traceparent a span of its own;
-    what is raised other than Failure becomes INTERNAL. `open_to_all`: without a token (the handler checks what it needs).
+    """Answers a Call. The caller's token is verified first, meta.tenant is the token's, meta.traceparent a span of
+    its own; whatever is raised other than Failure becomes INTERNAL. `open_to_all`: nobody needs a token.
     """
     return Answering(endpoint, handler, in_flight_max, open_to_all, tokens)
 
@@ -229,14 +229,25 @@ def listen(
     return Listening(event, consumer, handler, batch_max)
 
 
-def work(
-    work: Work[Body], handler: Callable[[Item[Body]], Awaitable[None]], *, slots: int = SLOTS
-) -> Endpoint:
+def work(work: Work[Body], handler: Callable[[Item[Body]], Awaitable[None]], *, slots: int = SLOTS) -> Endpoint:
     """Carries out tasks, at most `slots` at once. `item.meta.token` is not verified here: ask `identities.verify`."""
     return Working(work, handler, slots)
 
 
 def edge(name: str, serve: Callable[[asyncio.Event], Awaitable[None]]) -> Endpoint:
-    """A server of the service's own. `serve(stopping)` runs until the event is set, then stops accepting, finishes what is
-    under way and returns; it is cancelled when the time to drain is over. When it ends sooner the service stops."""
+    """A server of the service's own. `serve(stopping)` runs until the event is set, then stops accepting, finishes
+    what is under way and returns; cancelled when the time to drain is over. When it ends sooner the service stops."""
     return Edge(name, serve)
+
+
+Background = Callable[[], Awaitable[None]]
+"""A loop beside the handlers: starts before them, is cancelled after them. When it raises, the service stops."""
+
+
+class Service:
+    """A name, what it answers and hears, and what it does beside that."""
+
+    def __init__(self, name: str, endpoints: list[Endpoint], *, background: list[Background] | None = None) -> None:
+        self.name = name
+        self.endpoints = endpoints
+        self.background = background or []

@@ -25,7 +25,7 @@ _PHRASES = {
 
 
 class State(msgspec.Struct, frozen=True):
-    """`ok`, and if not why, in sentences. `checked_s_ago`: how old this knowledge is, in seconds (-1: never checked)."""
+    """`ok`, and if not why, in sentences. `checked_s_ago`: how old this knowledge is, seconds (-1: never checked)."""
 
     ok: bool
     service: str

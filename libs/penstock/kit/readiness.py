@@ -28,6 +28,7 @@ class Readiness:
         self._log = log
         self._every_s = every_s
         self._checks: dict[str, Check] = {}
+        self._facts: dict[str, Callable[[], str]] = {}
         self._failing: dict[str, str] = {}
         self._checked_at: float | None = None
         self._was_ready = False
@@ -40,6 +41,10 @@ class Readiness:
         """`check` is asked in every round, for CHECK_TIMEOUT_S at most."""
         self._checks[name] = check
 
+    def fact(self, name: str, why_not: Callable[[], str]) -> None:
+        """`why_not` is read whenever somebody asks; "" is well."""
+        self._facts[name] = why_not
+
     def live(self) -> State:
         """Answering at all shows that the loop runs; a crashed part is said."""
         return State(not self.crashed, self._service, [self.crashed] if self.crashed else [])
@@ -47,6 +52,7 @@ class Readiness:
     def ready(self) -> State:
         """What is known now, with its age."""
         reasons = [text for text in (self.crashed, self.phase) if text]
+        reasons += [f"{name}: {why}" for name, read in self._facts.items() if (why := read())]
         reasons += [f"{name}: {why}" for name, why in self._failing.items()]
         age = -1.0 if self._checked_at is None else self._clock.monotonic() - self._checked_at
         if not reasons and not 0 <= age <= self._every_s * STALE_CHECKS + CHECK_TIMEOUT_S * max(len(self._checks), 1):

@@ -1,7 +1,7 @@
-"""Audit records on their way to the stream, in group commits: while one append is under way, what arrives forms the next.
+"""Audit records on their way to the stream, in group commits: while one append is under way, what arrives gathers.
 
-One lane per tenant, one append in flight per lane, so that a tenant's records keep their order. Nothing is dropped while
-the process lives: an append that fails is made again under the same message id.
+One lane per tenant, one append in flight per lane, so that a tenant's records keep their order. Nothing is dropped
+while the process lives: an append that fails is made again under the same message id.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ LOST_IDS_LOGGED_MAX = 200
 
 
 def envelope(data: DecisionRecord | OutcomeRecord, *, service: str, tenant: str, now: float) -> Record:
-    """The CloudEvents envelope. Its id is derived, so that the same record made twice has one id: a decision's own id, or
-    `<attempt>-outcome`. Raises Failure(TOO_LARGE)."""
+    """The CloudEvents envelope. Its id is derived, so that the same record made twice has one id: a decision's own
+    id, or `<attempt>-outcome`. Raises Failure(TOO_LARGE)."""
     raw = msgspec.json.encode(data)
     if len(raw) > RECORD_MAX_BYTES:
         raise Failure(Code.TOO_LARGE, f"an audit record of {len(raw)} bytes is above the limit")

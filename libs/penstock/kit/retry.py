@@ -6,7 +6,7 @@ from penstock.contracts.errors import Failure
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """Exponential delays with full jitter above a floor of half: between half of `first_s * factor**n` and all of it."""
+    """Exponential delays with jitter: from half of `first_s * factor ** (tries - 1)` to all of it, `most_s` at most."""
 
     first_s: float = 0.1
     most_s: float = 5.0
