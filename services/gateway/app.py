@@ -1,0 +1,107 @@
+"""The routes, in one list, and what is around each: who asks, a bound, a status for every failure."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from penstock.contracts.errors import Code, Failure
+from penstock.kit.log import Log
+from penstock.kit.metrics import Metrics
+from services.gateway import problems
+from services.gateway.auth import Authenticator, credential_of
+from services.gateway.config import Config
+from services.gateway.handlers import Exchange, Handlers
+from services.gateway.request import meta_of, request_id
+from services.gateway.sse import refuse
+
+Handler = Callable[[Exchange], Awaitable[int]]
+
+HTTP_ERRORS = {
+    404: (Code.NOT_FOUND, "there is no such path"),
+    405: (Code.INVALID, "this path does not take that method"),
+}
+
+
+def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
+    """Method, path, handler: everything that can be reached from outside. All of it needs a key."""
+    return [
+        ("POST", "/v1/chat/completions", handlers.chat_completions),
+        ("GET", "/v1/models", handlers.models),
+        ("GET", "/v1/models/{id:path}", handlers.model),
+        ("POST", "/v1/jobs", handlers.submit_job),
+        ("GET", "/v1/jobs", handlers.list_jobs),
+        ("GET", "/v1/jobs/{id}", handlers.get_job),
+        ("POST", "/v1/jobs/{id}/cancel", handlers.cancel_job),
+        ("GET", "/v1/jobs/{id}/events", handlers.job_events),
+        ("GET", "/v1/jobs/{id}/trail", handlers.job_trail),
+        ("GET", "/v1/audit/verify", handlers.verify_log),
+    ]
+
+
+class Guarded:
+    """One route as an ASGI application."""
+
+    def __init__(self, path: str, handler: Handler, edge: "Edge") -> None:
+        self._path = path
+        self._handler = handler
+        self._edge = edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._edge.handle(self._path, self._handler, Request(scope, receive), send)
+
+
+class Edge:
+    """What every request passes."""
+
+    def __init__(self, config: Config, authenticator: Authenticator, metrics: Metrics, log: Log) -> None:
+        self._config = config
+        self._authenticator = authenticator
+        self._metrics = metrics
+        self._log = log
+        self._in_flight = 0
+
+    async def handle(self, path: str, handler: Handler, request: Request, send: Send) -> None:
+        """Authenticates, bounds, runs the handler, and answers a Failure with its status."""
+        began = time.monotonic()
+        id = request_id(request)
+        status = 500
+        self._in_flight += 1
+        self._metrics.http_in_flight.set(self._in_flight)
+        try:
+            if self._in_flight > self._config.requests_max:
+                raise Failure(Code.OVERLOADED, "too many requests at once", retry_after_s=1.0)
+            credential = credential_of(request.headers, request.query_params)
+            identity = await self._authenticator.identify(credential, id)
+            meta = meta_of(request, id, identity, self._config.request_timeout_s)
+            status = await handler(Exchange(request, send, meta))
+        except Failure as failure:
+            status = problems.status(failure)
+            await refuse(send, failure, {"x-request-id": id})
+            if status >= 500:
+                self._log.warning("request failed", request=id, code=failure.code.value, detail=failure.detail)
+        finally:
+            self._in_flight -= 1
+            self._metrics.http_in_flight.set(self._in_flight)
+            self._metrics.http_requests.add(path, str(status))
+            self._metrics.http_seconds.see(time.monotonic() - began, path)
+
+
+def application(
+    config: Config, handlers: Handlers, authenticator: Authenticator, metrics: Metrics, log: Log
+) -> Starlette:
+    """The edge as an ASGI application."""
+    edge = Edge(config, authenticator, metrics, log)
+    table = [Route(path, Guarded(path, handler, edge), methods=[method]) for method, path, handler in routes(handlers)]
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        code, detail = HTTP_ERRORS.get(status, (Code.INTERNAL, "internal error"))
+        return Response(problems.document(Failure(code, detail)), status, media_type="application/json")
+
+    return Starlette(routes=table, exception_handlers={HTTPException: http_error, Exception: http_error})

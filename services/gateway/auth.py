@@ -1,0 +1,70 @@
+"""Who asks: an API key to a transaction token, remembered for a short while under the key's digest."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from penstock.bus import Bus
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import Authenticate, Identity
+from penstock.contracts.subjects import POLICY_AUTHENTICATE
+from penstock.kit.clock import Clock
+
+CREDENTIAL_MAX_CHARACTERS = 4096
+EXPIRY_MARGIN_S = 30.0
+"""A token is not handed on when it may run out under way."""
+
+
+def credential_of(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+    """The key, wherever this kind of client puts it. Raises Failure(UNAUTHENTICATED) when there is none.
+
+    OpenAI and newer Anthropic clients send `Authorization: Bearer`, older Anthropic `x-api-key`, Gemini
+    `x-goog-api-key` or `?key=`.
+    """
+    bearer = headers.get("authorization", "")
+    if bearer[:7].lower() == "bearer ":
+        found = bearer[7:].strip()
+    else:
+        found = headers.get("x-api-key") or headers.get("x-goog-api-key") or query.get("key") or ""
+    if not found:
+        raise Failure(Code.UNAUTHENTICATED, "an API key is required: Authorization: Bearer <key>")
+    if len(found) > CREDENTIAL_MAX_CHARACTERS:
+        raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
+    return found
+
+
+class Authenticator:
+    """Asks policy, one question at a time for one key, and remembers the answer for `cache_s`."""
+
+    def __init__(self, bus: Bus, clock: Clock, cache_s: float, cache_max: int) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._cache_s = cache_s
+        self._cache_max = cache_max
+        self._known: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[Identity]] = {}
+
+    async def identify(self, credential: str, request: str) -> Identity:
+        """Raises Failure(UNAUTHENTICATED), or UNAVAILABLE when policy cannot be asked."""
+        digest = hashlib.sha256(credential.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None and known[0] > self._clock.now():
+            self._known.move_to_end(digest)
+            return known[1]
+        asking = self._asking.get(digest)
+        if asking is None:
+            asking = asyncio.create_task(self._ask(credential, request, digest))
+            self._asking[digest] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(digest, None))
+        # one client that leaves must not end the question for the others
+        return await asyncio.shield(asking)
+
+    async def _ask(self, credential: str, request: str, digest: bytes) -> Identity:
+        identity = await self._bus.call(POLICY_AUTHENTICATE, Authenticate(credential), Meta(request=request))
+        until = min(self._clock.now() + self._cache_s, identity.expires - EXPIRY_MARGIN_S)
+        self._known[digest] = (until, identity)
+        while len(self._known) > self._cache_max:
+            self._known.popitem(last=False)
+        return identity

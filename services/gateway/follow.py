@@ -1,0 +1,50 @@
+"""A job's events, and if asked its tokens, as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TypeVar
+
+import msgspec
+
+from penstock.bus import Bus, Stored
+from penstock.contracts.errors import Failure
+from penstock.contracts.jobs import JobEvent, TokenFrame
+from penstock.contracts.subjects import JOB_EVENT, JOB_TOKEN
+
+Body = TypeVar("Body", JobEvent, TokenFrame)
+
+LAST = frozenset({"completed", "failed", "denied", "cancelled", "refused"})
+WAITING_MAX = 256
+"""Events that may wait for a slow client; then reading from the bus pauses."""
+
+
+async def job_frames(bus: Bus, tenant: str, job: str, *, after: int, tokens: bool) -> AsyncGenerator[bytes, None]:
+    """Events numbered above `after`, in order and without repeats, to the job's last; tokens in between, as they come."""
+    waiting: asyncio.Queue[JobEvent | TokenFrame | Failure] = asyncio.Queue(WAITING_MAX)
+
+    async def forward(stored: AsyncIterator[Stored[Body]]) -> None:
+        try:
+            async for one in stored:
+                await waiting.put(one.body)
+        except Failure as failure:
+            await waiting.put(failure)
+
+    forwards = [asyncio.create_task(forward(bus.follow(JOB_EVENT, tenant=tenant, job=job)))]
+    if tokens:
+        forwards.append(asyncio.create_task(forward(bus.follow(JOB_TOKEN, tenant=tenant, job=job))))
+    try:
+        while True:
+            body = await waiting.get()
+            if isinstance(body, Failure):
+                raise body
+            if isinstance(body, TokenFrame):
+                yield b"event: token\ndata: " + msgspec.json.encode(body) + b"\n\n"
+            elif body.n > after:
+                after = body.n
+                yield b"id: %d\nevent: %b\ndata: %b\n\n" % (body.n, body.type.encode(), msgspec.json.encode(body))
+                if body.type in LAST:
+                    return
+    finally:
+        for task in forwards:
+            task.cancel()
+        await asyncio.gather(*forwards, return_exceptions=True)

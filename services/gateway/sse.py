@@ -1,0 +1,97 @@
+"""Server-sent events out: bytes as they come, a comment while there is silence, and an end when the client leaves."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from starlette.types import Receive, Send
+
+from penstock.contracts.errors import Code, Failure
+from services.gateway import problems
+from services.gateway.leaving import WhileConnected
+
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+async def answer(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    """A whole JSON answer."""
+    await _head(send, status, {"content-type": "application/json", "content-length": str(len(body)), **headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(send: Send, failure: Failure, headers: Mapping[str, str]) -> None:
+    """A failure as a whole answer."""
+    await answer(send, problems.status(failure), problems.document(failure), {**problems.headers(failure), **headers})
+
+
+async def _head(send: Send, status: int, headers: Mapping[str, str]) -> None:
+    fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+
+
+class Relay:
+    """One event stream to one client.
+
+    A failure before the first frame is a plain error answer with its status. Later the stream ends with an error event,
+    so that a client can always tell a whole answer from a broken one.
+    """
+
+    def __init__(self, receive: Receive, send: Send, headers: Mapping[str, str], keep_alive_s: float) -> None:
+        self._receive = receive
+        self._send = send
+        self._headers = headers
+        self._keep_alive_s = keep_alive_s
+        self._started = False
+        self._silent = True
+
+    async def run(self, frames: AsyncGenerator[bytes, None]) -> Failure | None:
+        """Sends `frames` until they end or the client leaves, and closes them; what made them fail, or None."""
+        beating = asyncio.create_task(self._beat())
+        try:
+            async with WhileConnected(self._receive), aclosing(frames):
+                async for frame in frames:
+                    await self._put(frame)
+                if not self._started:
+                    await self._start()
+                await self._send({"type": "http.response.body", "body": b""})
+        except Failure as failure:
+            if failure.code is not Code.CANCELLED or not self._started:
+                await self._fail(failure)
+            return failure
+        finally:
+            beating.cancel()
+        return None
+
+    async def _put(self, frame: bytes) -> None:
+        self._silent = False
+        if not self._started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+
+    async def _start(self) -> None:
+        self._started = True
+        # nothing on the way may hold events back, join them or compress them
+        await _head(
+            self._send,
+            200,
+            {
+                "content-type": "text/event-stream; charset=utf-8",
+                "cache-control": "no-cache, no-transform",
+                "x-accel-buffering": "no",
+                **self._headers,
+            },
+        )
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._keep_alive_s)
+            if self._silent:
+                await self._put(KEEP_ALIVE)
+            self._silent = True
+
+    async def _fail(self, failure: Failure) -> None:
+        if not self._started:
+            await refuse(self._send, failure, self._headers)
+            return
+        event = b"data: " + problems.document(failure) + b"\n\n"
+        await self._send({"type": "http.response.body", "body": event})
