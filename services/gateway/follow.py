@@ -19,7 +19,7 @@ WAITING_MAX = 256
 
 
 async def job_frames(bus: Bus, tenant: str, job: str, *, after: int, tokens: bool) -> AsyncGenerator[bytes, None]:
-    """Events numbered above `after`, in order and without repeats, to the job's last; tokens in between, as they come."""
+    """Events numbered above `after`, in order, without repeats, to the job's last; tokens in between, as they come."""
     waiting: asyncio.Queue[JobEvent | TokenFrame | Failure] = asyncio.Queue(WAITING_MAX)
 
     async def forward(stored: AsyncIterator[Stored[Body]]) -> None:
@@ -38,13 +38,21 @@ async def job_frames(bus: Bus, tenant: str, job: str, *, after: int, tokens: boo
             if isinstance(body, Failure):
                 raise body
             if isinstance(body, TokenFrame):
-                yield b"event: token\ndata: " + msgspec.json.encode(body) + b"\n\n"
+                yield _token(body)
             elif body.n > after:
                 after = body.n
-                yield b"id: %d\nevent: %b\ndata: %b\n\n" % (body.n, body.type.encode(), msgspec.json.encode(body))
+                yield _event(body)
                 if body.type in LAST:
                     return
     finally:
         for task in forwards:
             task.cancel()
         await asyncio.gather(*forwards, return_exceptions=True)
+
+
+def _event(body: JobEvent) -> bytes:
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (body.n, body.type.encode(), msgspec.json.encode(body))
+
+
+def _token(body: TokenFrame) -> bytes:
+    return b"event: token\ndata: %b\n\n" % msgspec.json.encode(body)
