@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 from penstock.bus import Bus, Discard, Item, Listener, Release, Sender, Stored, Worker
+from penstock.bus.work import Bad
 from penstock.contracts.endpoint import Call, Consumer, Event, Stream, Work
 from penstock.contracts.errors import Failure
 from penstock.contracts.meta import Meta
@@ -33,14 +34,15 @@ class Hosting:
 
 
 class Endpoint(Protocol):
-    """An entry. `start` raises Failure and may then be tried again; `stop` takes nothing new, what runs goes on."""
+    """An entry. `start` raises Failure and may then be tried again. `stop` takes nothing new at once and returns when
+    what runs has finished; what has not after `finish_s` is cancelled. It may be called again, with less time."""
 
     @property
     def name(self) -> str: ...
 
     async def start(self, hosting: Hosting) -> None: ...
 
-    async def stop(self) -> None: ...
+    async def stop(self, finish_s: float) -> None: ...
 
 
 class Answering(Generic[Request, Reply]):
@@ -65,8 +67,8 @@ class Answering(Generic[Request, Reply]):
         handler = hosting.handling.call(self.endpoint, self._handler, self._open_to_all)
         await hosting.bus.serve_call(self.endpoint, handler, in_flight_max=self._in_flight_max, **self._tokens)
 
-    async def stop(self) -> None:
-        """The bus stops serving as a whole."""
+    async def stop(self, finish_s: float) -> None:
+        """The bus stops serving, and waits for its handlers, as a whole."""
 
 
 class Streaming(Generic[Request, End]):
@@ -91,8 +93,8 @@ class Streaming(Generic[Request, End]):
         handler = hosting.handling.stream(self.endpoint, self._handler, self._open_to_all)
         await hosting.bus.serve_stream(self.endpoint, handler, in_flight_max=self._in_flight_max, **self._tokens)
 
-    async def stop(self) -> None:
-        """The bus stops serving as a whole."""
+    async def stop(self, finish_s: float) -> None:
+        """The bus stops serving, and waits for its handlers, as a whole."""
 
 
 class Listening(Generic[Body]):
@@ -127,7 +129,7 @@ class Listening(Generic[Body]):
 
         self._listener = await hosting.bus.listen(self.event, self._consumer, handle, batch_max=self._batch_max)
 
-    async def stop(self) -> None:
+    async def stop(self, finish_s: float) -> None:
         if self._listener is not None:
             await self._listener.stop()
 
@@ -135,11 +137,18 @@ class Listening(Generic[Body]):
 class Working(Generic[Body]):
     """A queue of tasks that this service carries out."""
 
-    def __init__(self, work: Work[Body], handler: Callable[[Item[Body]], Awaitable[None]], slots: int) -> None:
+    def __init__(
+        self,
+        work: Work[Body],
+        handler: Callable[[Item[Body]], Awaitable[None]],
+        slots: int,
+        on_bad: Callable[[Bad], Awaitable[None]] | None,
+    ) -> None:
         self.work = work
         self.name = f"{work.consumer.store.name}/{work.consumer.name}"
         self._handler = handler
         self._slots = slots
+        self._on_bad = on_bad
         self._worker: Worker[Body] | None = None
 
     async def start(self, hosting: Hosting) -> None:
@@ -151,8 +160,9 @@ class Working(Generic[Body]):
             try:
                 await self._handler(item)
                 result = "done"
-            except Discard:
+            except Discard as discard:
                 result = "discarded"
+                hosting.metrics.dead_letters.add(self.work.consumer.store.name, discard.reason.code)
                 raise
             except Release:
                 result = "released"
@@ -167,11 +177,11 @@ class Working(Generic[Body]):
                 hosting.metrics.work.add(self.name, result)
                 hosting.metrics.work_seconds.see(loop.time() - began, self.name)
 
-        self._worker = await hosting.bus.work(self.work, handle, slots=self._slots)
+        self._worker = await hosting.bus.work(self.work, handle, slots=self._slots, on_bad=self._on_bad)
 
-    async def stop(self) -> None:
+    async def stop(self, finish_s: float) -> None:
         if self._worker is not None:
-            await self._worker.stop()
+            await self._worker.stop(finish_s)
 
 
 class Edge:
@@ -188,8 +198,12 @@ class Edge:
 
         self.task = asyncio.create_task(serving(), name=self.name)
 
-    async def stop(self) -> None:
-        """`stopping` tells it."""
+    async def stop(self, finish_s: float) -> None:
+        """`stopping` tells it to; cancelled when it is not over in time."""
+        if self.task is not None:
+            await asyncio.wait({self.task}, timeout=finish_s)
+            self.task.cancel()
+            await asyncio.wait({self.task})
 
 
 def answer(
@@ -229,9 +243,18 @@ def listen(
     return Listening(event, consumer, handler, batch_max)
 
 
-def work(work: Work[Body], handler: Callable[[Item[Body]], Awaitable[None]], *, slots: int = SLOTS) -> Endpoint:
-    """Carries out tasks, at most `slots` at once. `item.meta.token` is not verified here: ask `identities.verify`."""
-    return Working(work, handler, slots)
+def work(
+    work: Work[Body],
+    handler: Callable[[Item[Body]], Awaitable[None]],
+    *,
+    slots: int = SLOTS,
+    on_bad: Callable[[Bad], Awaitable[None]] | None = None,
+) -> Endpoint:
+    """Carries out tasks, at most `slots` at once; `on_bad` is told of one that cannot be read before it is put away.
+
+    `item.meta.token` is not verified here, since a bad one is the handler's to answer: ask `identities.verify`.
+    """
+    return Working(work, handler, slots, on_bad)
 
 
 def edge(name: str, serve: Callable[[asyncio.Event], Awaitable[None]]) -> Endpoint:

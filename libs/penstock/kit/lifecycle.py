@@ -180,13 +180,14 @@ class Host(Generic[ConfigType]):
         """Enters the builder in a task that will also leave it, as task groups and cancel scopes inside it need."""
         made: asyncio.Future[Service] = asyncio.get_running_loop().create_future()
         life = asyncio.create_task(self._live(parts, made), name="parts")
+        life.add_done_callback(lambda _: None if made.done() else made.cancel())
         try:
-            await asyncio.wait([life, made], return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            life.cancel()
-            await asyncio.wait({life})
-            raise
-        if not made.done():
+            await asyncio.wait({made})
+        finally:
+            if not made.done():
+                life.cancel()
+                await asyncio.wait({life})
+        if made.cancelled():
             await life
             raise Failure(Code.INTERNAL, "the builder made no service")
         self._life = life
@@ -252,7 +253,6 @@ class Host(Generic[ConfigType]):
         whole = True
         self._stopping.set()
         if self._bus is not None:
-            whole &= await self._within("stop taking", self._stop_taking(self._bus), min(5.0, left_s() + STEP_S))
             await self._finish(self._bus, hard, left_s)
         await self._cancelled(self._tasks)
         if self._life is not None:
@@ -268,27 +268,26 @@ class Host(Generic[ConfigType]):
         self._log.info("stopped", whole=whole)
         return self.exit_code
 
-    async def _stop_taking(self, bus: Bus) -> None:
-        endpoints = self._service.endpoints if self._service else []
-        await asyncio.gather(bus.stop_serving(), *(endpoint.stop() for endpoint in endpoints))
-
     async def _finish(self, bus: Bus, hard: asyncio.Event, left_s: Callable[[], float]) -> None:
-        """Lets handlers and edges end by themselves, then ends them."""
+        """Takes nothing new, lets what runs end by itself, then ends it."""
+        await self._within("stop serving", bus.stop_serving(), STEP_S)
         endpoints = self._service.endpoints if self._service else []
-        edges = {each.task for each in endpoints if isinstance(each, Edge) and each.task is not None}
-        idle = asyncio.create_task(bus.idle(left_s() + STEP_S * 2))
+        finish_s = left_s()
+        running = {asyncio.create_task(_idle(bus, finish_s + STEP_S))}
+        for endpoint in endpoints:
+            running.add(asyncio.create_task(self._within(endpoint.name, endpoint.stop(finish_s), finish_s + STEP_S)))
         signal = asyncio.create_task(hard.wait())
-        running: set[asyncio.Task[None] | asyncio.Task[bool]] = {idle, *edges}
-        while (pending := {task for task in running if not task.done()}) and not hard.is_set() and left_s() > 0:
+        pending = running
+        while pending and left_s() > 0:
             await asyncio.wait({*pending, signal}, timeout=left_s(), return_when=asyncio.FIRST_COMPLETED)
-        signal.cancel()
+            pending = {task for task in pending if not task.done()}
         if pending:
             self._log.warning("stopping what runs", in_flight=bus.in_flight)
             bus.stop_handlers(Failure(Code.UNKNOWN_OUTCOME, "the service stopped before it was done"))
-            for task in edges:
-                task.cancel()
-            await asyncio.wait(pending, timeout=STEP_S)
-        idle.cancel()
+            ends = (self._within(endpoint.name, endpoint.stop(0.0), STEP_S) for endpoint in endpoints)
+            await asyncio.gather(_idle(bus, STEP_S), *ends)
+        for task in (*pending, signal):
+            task.cancel()
 
     async def _cancelled(self, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
@@ -312,6 +311,10 @@ class Host(Generic[ConfigType]):
             self._log.warning("stop: failed", what=what, why=str(failure))
             return False
         return True
+
+
+async def _idle(bus: Bus, timeout_s: float) -> bool:
+    return await bus.idle(timeout_s)
 
 
 async def _ran(work: Callable[[], Awaitable[None]]) -> None:
