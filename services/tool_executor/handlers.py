@@ -1,0 +1,154 @@
+"""What the tool executor answers: which tools there are for the caller, and one call of one of them."""
+
+import asyncio
+import hashlib
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.ids import new_id
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import ActionName, Entity, Fact, Question
+from penstock.contracts.tools import ToolCall, ToolList, ToolListRequest, ToolResult
+from penstock.kit.boundary import Action, Boundary
+from penstock.kit.clock import Clock
+from penstock.kit.metrics import Metrics
+from services.tool_executor.check import ArgumentLimits, BadArguments, decode_arguments, digest
+from services.tool_executor.ledger import Call, Claim, Ledger
+from services.tool_executor.registry import Registry, Tool
+from services.tool_executor.runner import Prepared
+
+_OUTCOME_MARGIN_S = 60.0
+_CLEAN_UP_S = 0.5
+
+
+class Handlers:
+    """What is wrong with arguments or in a tool is a result that the model sees (`is_error`); a refusal, or a part of
+    the plane that fails, is a Failure."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        boundary: Boundary,
+        ledger: Ledger,
+        limits: ArgumentLimits,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._registry = registry
+        self._boundary = boundary
+        self._ledger = ledger
+        self._limits = limits
+        self._clock = clock
+        self._metrics = metrics
+
+    async def list_tools(self, request: ToolListRequest, meta: Meta) -> ToolList:
+        """The tools that the caller may call, those that want an approval first included."""
+        tools = [tool for tool in self._registry.all() if not request.names or tool.entry.name in request.names]
+        decisions = await self._boundary.evaluate_many([_question(tool, {}, "") for tool in tools], meta)
+        answers = zip(tools, decisions, strict=True)
+        return ToolList([tool.spec for tool, answer in answers if answer.decision or answer.context.effect == "hold"])
+
+    async def call_tool(self, request: ToolCall, meta: Meta) -> ToolResult:
+        """Policy is asked first, whatever the arguments are worth: who may not call a tool learns nothing of it."""
+        tool = self._registry.get(request.tool)
+        if tool is None:
+            raise Failure(Code.NOT_FOUND, "there is no such tool", param="tool")
+        began = self._clock.monotonic()
+        status = "failure"
+        try:
+            result = await self._decided(tool, request, meta)
+            status = "error" if result.is_error else "ok"
+            return result
+        finally:
+            self._metrics.tool_calls.add(tool.entry.name, status)
+            self._metrics.tool_seconds.see(self._clock.monotonic() - began, tool.entry.name)
+
+    async def _decided(self, tool: Tool, request: ToolCall, meta: Meta) -> ToolResult:
+        prepared, problem, call_digest = self._prepare(tool, request)
+        question = _question(tool, prepared.facts if prepared else {}, call_digest)
+        async with self._boundary.action(question, meta) as action:
+            if prepared is None:
+                result = ToolResult(problem, is_error=True)
+            else:
+                call = _call(tool, request, meta, call_digest)
+                result = await self._in_place(tool, prepared, call, self._time_left_s(tool, meta))
+            _settle(action, result, Code.INVALID if prepared is None else Code.UPSTREAM)
+            return replace(result, decision=action.decision.context.id)
+
+    def _prepare(self, tool: Tool, request: ToolCall) -> tuple[Prepared | None, str, str]:
+        """A call that could be made, or what is wrong with it; and the digest of its arguments."""
+        call_digest = hashlib.sha256(bytes(request.arguments)).hexdigest()
+        try:
+            arguments = decode_arguments(bytes(request.arguments), self._limits)
+            call_digest = digest(arguments)
+            return tool.runner.prepare(tool.check.complete(arguments)), "", call_digest
+        except BadArguments as bad:
+            return None, str(bad), call_digest
+
+    def _time_left_s(self, tool: Tool, meta: Meta) -> float:
+        if not meta.deadline:
+            return tool.entry.timeout_s
+        return min(tool.entry.timeout_s, meta.deadline - self._clock.now())
+
+    async def _in_place(self, tool: Tool, prepared: Prepared, call: Call, time_left_s: float) -> ToolResult:
+        began = self._clock.monotonic()
+        async with tool.places:
+            claim = await self._ledger.begin(call, time_left_s)
+            if isinstance(claim, ToolResult):
+                return claim
+            left_s = time_left_s - (self._clock.monotonic() - began)
+            return await self._claimed(tool, prepared, claim, left_s)
+
+    async def _claimed(self, tool: Tool, prepared: Prepared, claim: Claim, time_left_s: float) -> ToolResult:
+        """Whatever happens, the ledger hears of it; when it cannot, the entry's lease ends by itself."""
+        try:
+            if time_left_s <= 0:
+                raise Failure(Code.DEADLINE, "no time was left to call the tool")
+            result = await prepared.run(time_left_s)
+        except Failure as failure:
+            await self._let_go(claim, unknown=failure.code is Code.UNKNOWN_OUTCOME)
+            raise
+        except BaseException:
+            await self._let_go(claim, unknown=tool.entry.effect == "once")
+            raise
+        with suppress(Failure):
+            await asyncio.shield(self._ledger.settle(claim, result))
+        return result
+
+    async def _let_go(self, claim: Claim, *, unknown: bool) -> None:
+        with suppress(Failure, TimeoutError):
+            async with asyncio.timeout(_CLEAN_UP_S):
+                await (self._ledger.give_up(claim) if unknown else self._ledger.free(claim))
+
+
+def _question(tool: Tool, facts: dict[str, Fact], arguments_digest: str) -> Question:
+    return Question(
+        ActionName("tool.call"),
+        Entity("Tool", tool.entry.name, tool.properties),
+        new_id("att"),
+        context=facts,
+        arguments_digest=arguments_digest,
+        outcome_due_s=tool.entry.timeout_s + _OUTCOME_MARGIN_S,
+    )
+
+
+def _call(tool: Tool, request: ToolCall, meta: Meta, arguments_digest: str) -> Call:
+    """Without an idempotency key the request and its call id are one, for tools whose effect is more than reading:
+    the bus may deliver a request twice. Raises Failure(INVALID) when there is nothing to go by."""
+    effect = tool.entry.effect
+    key = meta.idempotency_key
+    if not key and effect != "read" and meta.request and request.call:
+        key = f"{meta.request}/{request.call}"
+    if not key and effect == "once":
+        raise Failure(Code.INVALID, "this tool needs an idempotency key", param="idempotency_key")
+    return Call(meta.tenant, key, f"{tool.entry.name}:{arguments_digest}", effect, meta.job, meta.epoch)
+
+
+def _settle(action: Action, result: ToolResult, error: Code) -> None:
+    action.settle(
+        result_digest=hashlib.sha256(result.content.encode()).hexdigest(),
+        status="error" if result.is_error else "ok",
+        code=error if result.is_error else "",
+    )

@@ -1,0 +1,33 @@
+"""What every kind of tool is to the rest: facts about one call for policy, and the call itself."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from penstock.contracts.policy import Fact
+from penstock.contracts.tools import ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call that could be made. `facts` are what policy decides on, and `run(timeout_s)` does nothing beyond them.
+
+    `run` ends within its time-out, and within a second of being cancelled. An error of the tool itself is a result;
+    it raises Failure: DENIED for a place where the tool may not reach, UNKNOWN_OUTCOME when a tool with effect `once`
+    may have taken effect, UNAVAILABLE when it cannot be tried now.
+    """
+
+    facts: dict[str, Fact]
+    run: Callable[[float], Awaitable[ToolResult]]
+
+
+class Runner(Protocol):
+    """One tool of some kind."""
+
+    def prepare(self, arguments: Mapping[str, object]) -> Prepared:
+        """Checks what the schema cannot. Raises BadArguments."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of connections."""
+        ...
