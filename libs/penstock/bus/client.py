@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
@@ -44,13 +44,13 @@ class Bus:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._config = connection.config
-        self.jetstream = JetStream(connection)
+        self.jetstream = JetStream(connection, connection.config.jetstream)
         self.blobs = BlobStore(self.jetstream, connection.config)
         self._bodies = Bodies(connection.config, self.blobs)
         self._caller = Caller(connection, self._bodies)
         self._server = Server(connection, self._bodies)
-        self._events = Events(self.jetstream)
-        self._works = Works(self.jetstream)
+        self._events = Events(self.jetstream, self._bodies)
+        self._works = Works(self.jetstream, self._bodies)
         self._readers: set[StreamReader[object]] = set()
         self._sweeper = asyncio.create_task(self._sweep())
         connection.on_reconnect(self._reconnected)
@@ -193,7 +193,7 @@ class Bus:
         self._server.stop_all(why)
 
     async def cancel(self, id: str) -> None:
-        """Fan-out: whoever works for this job, or on this request, stops."""
+        """Fan-out: whoever works for this run (`run_id(tenant, job)`), or on this request, stops."""
         self.connection.publish(CANCEL.at(id=id), b"")
 
     # Event ------------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class Bus:
         """What is stored after sequence `after`, oldest first."""
         return await self._events.read(event, after=after, limit=limit, **tokens)
 
-    def follow(self, event: Event[Body], *, after: int = 0, **tokens: str) -> AsyncIterator[Stored[Body]]:
+    def follow(self, event: Event[Body], *, after: int = 0, **tokens: str) -> AsyncGenerator[Stored[Body], None]:
         """What is stored after `after` and then what comes, without gap or repeat, across reconnects."""
         return self._events.follow(event, after=after, **tokens)
 
@@ -225,7 +225,7 @@ class Bus:
         handler: Callable[[list[Stored[Body]]], Awaitable[None]],
         *,
         batch_max: int = 256,
-    ) -> Listener:
+    ) -> Listener[Body]:
         """Durable, in order, at least once: a batch is acknowledged after the handler returned."""
         return await self._events.listen(event, consumer, handler, batch_max=batch_max)
 
@@ -246,7 +246,7 @@ class Bus:
 
     async def work(
         self, work: Work[Body], handler: Callable[[Item[Body]], Awaitable[None]], *, slots: int
-    ) -> Worker:
+    ) -> Worker[Body]:
         """Pulls tasks, at most `slots` at once: return is done, Failure is again later, then the dead letter."""
         return await self._works.work(work, handler, slots=slots)
 

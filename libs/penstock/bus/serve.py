@@ -18,6 +18,7 @@ from penstock.bus.message import Message
 from penstock.bus.stream import CREDIT, Accepted, Flow, Sender
 from penstock.contracts.endpoint import Call, Stream, Subject
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.ids import run_id
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import CANCEL, FLOW
 
@@ -36,12 +37,12 @@ _flow_decoder = msgspec.json.Decoder(Flow)
 class Running:
     """One request that is being answered."""
 
-    __slots__ = ("job", "key", "last_sign", "reply", "sender", "stopped", "task")
+    __slots__ = ("key", "last_sign", "reply", "run", "sender", "stopped", "task")
 
     def __init__(self, message: Message, now: float) -> None:
         self.reply = message.reply
         self.key = message.reply.rpartition(".")[2]
-        self.job = ""
+        self.run = ""
         self.last_sign = now
         self.stopped: Failure | None = None
         self.sender: Sender | None = None
@@ -62,7 +63,7 @@ class Server:
         self._bodies = bodies
         self._config = connection.config
         self._running: dict[str, Running] = {}
-        self._jobs: defaultdict[str, set[Running]] = defaultdict(set)
+        self._runs: defaultdict[str, set[Running]] = defaultdict(set)
         self._subscriptions: list[Subscription] = []
         self._listening_for_signals = False
         self._idle = asyncio.Event()
@@ -177,7 +178,7 @@ class Server:
         await self._reply(running, body, failure)
 
     def _admit(self, subject: Subject, message: Message, running: Running) -> Meta:
-        """Meta of this request, with the tenant that its subject proves; registers it under its job."""
+        """Meta of this request, with the tenant that its subject proves; registers it under its run."""
         headers = message.headers
         meta = headers_meta(headers)
         if "{tenant}" in subject.pattern:
@@ -185,8 +186,9 @@ class Server:
         if meta.deadline and meta.deadline <= time.time():
             raise Failure(Code.DEADLINE, "the caller's deadline has passed")
         if meta.job:
-            running.job = meta.job
-            self._jobs[meta.job].add(running)
+            # under its run, not its job: another tenant may have a job of the same id
+            running.run = run_id(meta.tenant, meta.job)
+            self._runs[running.run].add(running)
         window = headers.get(CREDIT, "")
         if window.isdigit() and 0 < int(window) <= 4096:
             running.sender = Sender(self._connection, running.reply, int(window))
@@ -238,11 +240,11 @@ class Server:
 
     def _forget(self, running: Running) -> None:
         self._running.pop(running.key, None)
-        if running.job:
-            others = self._jobs[running.job]
+        if running.run:
+            others = self._runs[running.run]
             others.discard(running)
             if not others:
-                del self._jobs[running.job]
+                del self._runs[running.run]
         if not self._running:
             self._idle.set()
 
@@ -262,7 +264,7 @@ class Server:
         one = self._running.get(id)
         if one is not None:
             one.stop(why)
-        for running in tuple(self._jobs.get(id, ())):
+        for running in tuple(self._runs.get(id, ())):
             running.stop(why)
 
     def _flowed(self, message: Message) -> None:

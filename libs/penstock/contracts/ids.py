@@ -42,6 +42,12 @@ def job_id(tenant: str, idempotency_key: str) -> str:
     return f"job_{digest.hexdigest()[:32]}"
 
 
+def run_id(tenant: str, job: str) -> str:
+    """The run that carries out this tenant's job, unique over all tenants: two tenants may choose the same job id."""
+    digest = hashlib.sha256(f"{len(tenant)}:{tenant}{job}".encode())
+    return f"run_{digest.hexdigest()[:32]}"
+
+
 def partition(run: str) -> str:
     """The run's partition, two hex digits of crc32 modulo 64, part of its subjects for later sharding."""
     return f"{zlib.crc32(run.encode()) % 64:02x}"

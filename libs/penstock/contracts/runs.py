@@ -16,7 +16,8 @@ class RunEvent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type"
 
 
 class Created(RunEvent, frozen=True, tag="created"):
-    """The run exists. `token` is its own transaction token, narrowed by policy."""
+    """The run exists. `token` is its own transaction token, narrowed by policy. `job.input` is null and stands under
+    `input_blob` when it is too large for the journal."""
 
     run: str
     tenant: str
@@ -26,6 +27,7 @@ class Created(RunEvent, frozen=True, tag="created"):
     revision: str
     deadline: float
     traceparent: str = ""
+    input_blob: str = ""
 
 
 class Claimed(RunEvent, frozen=True, tag="claimed"):
@@ -91,11 +93,12 @@ class Blocked(RunEvent, frozen=True, tag="blocked"):
 
 
 class Completed(RunEvent, frozen=True, tag="completed"):
-    """The end, with the run's output."""
+    """The end, with the run's output: null, and under `output_blob`, when it is too large for the journal."""
 
     output: msgspec.Raw
     usage: Usage = Usage()
     cost_nano: int = 0
+    output_blob: str = ""
 
 
 class Failed(RunEvent, frozen=True, tag="failed"):

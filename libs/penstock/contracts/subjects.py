@@ -357,12 +357,14 @@ AUDIT_VERIFY = Call(
 
 WORKERS: Bucket[str] = Bucket("workers", str, (ORCHESTRATOR,), (ORCHESTRATOR,), ttl_s=10)
 KEYS = Bucket("keys", policy.Key, (POLICY, AUDIT), SERVICES)
+RELEASES = Bucket("releases", int, (ORCHESTRATOR,), (ORCHESTRATOR,), ttl_s=7 * DAY_S)
+"""How often a worker gave a task back without an attempt, by `<stream>.<consumer>.<sequence>`."""
 JOB_INDEX = Bucket("jobs", jobs.JobView, (ORCHESTRATOR,), (ORCHESTRATOR,), ttl_s=30 * DAY_S)
 
 # Signals -----------------------------------------------------------------------------------------------------------
 
 CANCEL = Subject("penstock.cancel.{id}")
-"""Fan-out: whoever works for this job, or on this one request, stops. No body."""
+"""Fan-out: whoever works for this run (ids.run_id), or on this one request, stops. No body."""
 FLOW = Subject("penstock.flow.{service}.{instance}.{stream}")
 """Credit and stop, from the reader of a stream to its producer. Body: `{"credit": N}` or `{"stop": true}`."""
 INBOX = Subject("_INBOX.{principal}.{connection}")
