@@ -19,10 +19,12 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`max_steps`: model calls in one run; `parallel_max`: tool calls at once; `deadline_s`: for a job that names none,
-    0 is the service's own; `answer_tokens`: the most that one model call may write, 0 leaves it to the router."""
+    """`max_steps`: model calls in one run; `calls_max`: tool calls that one answer may ask for; `parallel_max`: of them at
+    once; `deadline_s`: for a job that names none, 0 is the service's own; `answer_tokens`: the most that one model call
+    may write, 0 leaves it to the router."""
 
     max_steps: Annotated[int, Meta(ge=1, le=500)] = 12
+    calls_max: Annotated[int, Meta(ge=1, le=256)] = 16
     parallel_max: Annotated[int, Meta(ge=1, le=64)] = 4
     deadline_s: Annotated[float, Meta(ge=0)] = 0.0
     answer_tokens: Annotated[int, Meta(ge=0)] = 0

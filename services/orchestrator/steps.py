@@ -1,0 +1,233 @@
+"""The journaling context: what a run does or learns goes through `step`, is recorded once, is never done again."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.llm import Usage
+from penstock.contracts.meta import Meta
+from penstock.contracts.runs import StepDone, StepFailed, StepStarted
+from penstock.contracts.tools import Effect
+from penstock.kit.clock import Clock
+from services.orchestrator.again import Patience, again_after_s
+from services.orchestrator.runlog import RunLog
+
+T = TypeVar("T")
+
+LEAVES_OPEN = frozenset({Code.UNKNOWN_OUTCOME, Code.DEADLINE, Code.CANCELLED, Code.INTERNAL})
+"""Codes after which nobody knows whether a step of effect `once` had its effect."""
+
+
+class Parked(Exception):
+    """The run cannot go on without a person. Not a Failure: no part of a run may take it for a step's answer."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """What a step gave, and what it used. `cost_nano` -1: the price is not known."""
+
+    value: T
+    usage: Usage = Usage()  # noqa: RUF009 - frozen
+    cost_nano: int = 0
+    attempt: str = ""
+    decision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One try at a step. `number` grows with every try of this step, also over claims; `meta` goes with its calls."""
+
+    number: int
+    meta: Meta
+
+
+class Blobs:
+    """Where results go that are too large for the journal."""
+
+    def __init__(
+        self, put: Callable[[bytes], Awaitable[str]], get: Callable[[str], Awaitable[bytes]], inline_max_bytes: int
+    ) -> None:
+        self._put = put
+        self._get = get
+        self._inline_max_bytes = inline_max_bytes
+
+    async def check_in(self, data: bytes) -> tuple[msgspec.Raw | None, str]:
+        """`data` itself when it fits, otherwise the id under which it now is."""
+        if len(data) <= self._inline_max_bytes:
+            return msgspec.Raw(data), ""
+        return None, await self._put(data)
+
+    async def check_out(self, blob: str) -> bytes:
+        """What was checked in. Raises Failure NOT_FOUND when its time is over."""
+        return await self._get(blob)
+
+
+class Steps:
+    """The steps of one run, in the hands of the worker that claimed it.
+
+    `key_prefix` is the run's id: a step's idempotency key is `<run>-<step>`. `meta` is the run's own.
+    """
+
+    def __init__(
+        self, log: RunLog, key_prefix: str, meta: Meta, blobs: Blobs, patience: Patience, clock: Clock
+    ) -> None:
+        self._log = log
+        self._key_prefix = key_prefix
+        self._meta = meta
+        self._blobs = blobs
+        self._patience = patience
+        self._clock = clock
+        self._seen: set[str] = set()
+
+    async def step(
+        self,
+        step: str,
+        name: str,
+        do: Callable[[Try], Awaitable[Done[T]]],
+        kind: type[T],
+        *,
+        arguments: object,
+        effect: Effect = "read",
+    ) -> T:
+        """The result of `do`, which is recorded before it is returned; a recorded one is returned at once.
+
+        `step` is the step's place in the run and the same in every replay; `name` and `arguments` say what it does, and
+        must be the same too. Raises the Failure that the step ended with (now, or when it was recorded), and Parked.
+        """
+        digest = arguments_hash(arguments)
+        if step in self._seen:
+            raise Parked("nondeterminism", f"step {step} comes twice")
+        self._seen.add(step)
+        recorded = self._log.state.done.get(step)
+        if recorded is not None:
+            return await self._recall(recorded, name, digest, kind)
+        return await self._do(step, name, do, kind, digest, effect)
+
+    def check_complete(self) -> None:
+        """Raises Parked when the journal holds steps that the finished run never came to."""
+        missed = sorted(self._log.state.done.keys() - self._seen)
+        if missed:
+            raise Parked("nondeterminism", f"step {missed[0]} is recorded, and the run ended without it")
+
+    async def _recall(self, recorded: StepDone, name: str, digest: str, kind: type[T]) -> T:
+        if (recorded.name, recorded.arguments_hash) != (name, digest):
+            differs = "does something else" if recorded.name != name else "has other arguments"
+            raise Parked(
+                "nondeterminism", f"step {recorded.step} ({recorded.name}) {differs} than when it was recorded"
+            )
+        if recorded.error is not None:
+            raise Failure.of(recorded.error)
+        data = bytes(recorded.result or b"")
+        try:
+            if recorded.blob:
+                data = await self._blobs.check_out(recorded.blob)
+            return msgspec.json.decode(data, type=kind)
+        except Failure as failure:
+            if failure.code is not Code.NOT_FOUND:
+                raise
+            raise Parked("lost_result", f"the result of step {recorded.step} is no longer kept") from failure
+        except msgspec.DecodeError as error:
+            raise Parked("nondeterminism", f"the result of step {recorded.step} cannot be read") from error
+
+    async def _do(
+        self,
+        step: str,
+        name: str,
+        do: Callable[[Try], Awaitable[Done[T]]],
+        kind: type[T],
+        digest: str,
+        effect: Effect,
+    ) -> T:
+        state = self._log.state
+        key = f"{self._key_prefix}-{step}"
+        if step in state.open:
+            raise Parked("unknown_outcome", f"step {step} ({name}) began, and whether it had its effect is not known")
+        while True:
+            if effect == "once":
+                await self._log.append(lambda n, time: StepStarted(n=n, time=time, step=step, key=key, effect=effect))
+            number = max(state.claims - 1, 0) + state.tries.get(step, 0)
+            meta = msgspec.structs.replace(self._meta, step=step, idempotency_key=key, epoch=state.epoch)
+            try:
+                done = await do(Try(number, meta))
+            except Failure as failure:
+                await self._failed(step, name, digest, effect, failure)
+                continue
+            return await self._record(step, name, digest, done, kind)
+
+    async def _record(self, step: str, name: str, digest: str, done: Done[T], kind: type[T]) -> T:
+        data = msgspec.json.encode(done.value)
+        result, blob = await self._blobs.check_in(data)
+        await self._log.append(
+            lambda n, time: StepDone(
+                n=n,
+                time=time,
+                step=step,
+                name=name,
+                arguments_hash=digest,
+                result=result,
+                blob=blob,
+                usage=done.usage,
+                cost_nano=done.cost_nano,
+                attempt=done.attempt,
+                decision=done.decision,
+            )
+        )
+        # what the function sees now is what it would see in a replay
+        return msgspec.json.decode(data, type=kind)
+
+    async def _failed(self, step: str, name: str, digest: str, effect: Effect, failure: Failure) -> None:
+        """Returns when the next try is due; raises when there is none."""
+        if effect == "once" and failure.code in LEAVES_OPEN:
+            raise Parked("unknown_outcome", f"step {step} ({name}): {failure.code}") from failure
+        tries = self._log.state.tries.get(step, 0) + 1
+        now = self._clock.now()
+        pause_s = again_after_s(failure, effect, tries, now, self._meta.deadline, random.random(), self._patience)
+        error = failure.body()
+        if pause_s is None:
+            await self._log.append(
+                lambda n, time: StepDone(
+                    n=n, time=time, step=step, name=name, arguments_hash=digest, error=error, decision=error.decision
+                )
+            )
+            raise failure
+        await self._log.append(
+            lambda n, time: StepFailed(
+                n=n, time=time, step=step, name=name, error=error, tries=tries, next_at=now + pause_s
+            )
+        )
+        await self._clock.sleep(pause_s)
+
+
+def arguments_hash(arguments: object) -> str:
+    """32 hex digits that stand for the arguments: the same for the same, in whatever order an object's fields are."""
+    return hashlib.sha256(msgspec.json.encode(arguments, order="deterministic")).hexdigest()[:32]
+
+
+async def in_parallel(work: list[Coroutine[object, object, T]], at_once_max: int) -> list[T]:
+    """Runs all of it, so many at once, begun in order; the results in order. The first exception stops the rest."""
+    places = asyncio.Semaphore(at_once_max)
+
+    async def one(coroutine: Coroutine[object, object, T]) -> T:
+        async with places:
+            return await coroutine
+
+    tasks = [asyncio.create_task(one(coroutine)) for coroutine in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for coroutine in work:
+            coroutine.close()
