@@ -2,6 +2,8 @@
 
 import msgspec
 
+from penstock.bus.limits import JetStreamLimits
+
 
 class BusConfig(msgspec.Struct, frozen=True):
     """`url`: one or more servers, separated by commas. `principal` names the service that we are, or
@@ -32,3 +34,4 @@ class BusConfig(msgspec.Struct, frozen=True):
     stream_frame_max_bytes: int = 64 * 1024
     stream_reader_lost_s: float = 15.0
     lean: bool = True
+    jetstream: JetStreamLimits = JetStreamLimits()

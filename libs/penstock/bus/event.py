@@ -1,0 +1,151 @@
+"""Event: something that happened, kept for a while; at least once, any number of listeners."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
+
+from penstock.bus.body import Bodies
+from penstock.bus.call import time_left
+from penstock.bus.codec import encode
+from penstock.bus.dead_letter import DeadLetters
+from penstock.bus.headers import meta_headers
+from penstock.bus.jetstream import JetStream
+from penstock.bus.listen import Listener
+from penstock.bus.message import Message
+from penstock.bus.stored import Stored, open_record
+from penstock.contracts.endpoint import Consumer, Event
+from penstock.contracts.ids import new_id
+from penstock.contracts.meta import Meta
+
+Body = TypeVar("Body")
+
+__all__ = ["Events", "Listener", "Stored"]
+
+
+class _Bell:
+    """Counts live messages, so that a follower knows how many stored ones it still has to find."""
+
+    def __init__(self) -> None:
+        self.rung = 0
+        self._wake = asyncio.Event()
+
+    def ring(self, _: Message) -> None:
+        self.rung += 1
+        self._wake.set()
+
+    def reconnected(self) -> None:
+        self._wake.set()
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until somebody rings; at most `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+
+class _Search:
+    """What was heard live and not yet found: it is not stored yet, or not on the replica that answered."""
+
+    def __init__(self, first_pause_s: float, last_pause_s: float) -> None:
+        self._first_pause_s = first_pause_s
+        self._last_pause_s = last_pause_s
+        self._pause_s = first_pause_s
+        self._heard = 0
+        self._owed = 0
+        self._replayed = False
+
+    def heard(self, rung: int) -> None:
+        self._owed += rung - self._heard
+        self._heard = rung
+
+    def found(self, count: int) -> None:
+        # what the first read finds is history: it says nothing of what was heard since
+        if self._replayed:
+            self._owed = max(0, self._owed - count)
+        self._replayed = True
+        if count:
+            self._pause_s = self._first_pause_s
+
+    def pause_s(self) -> float:
+        """How soon to look again; 0 when nothing is owed, or it was refused by the stream and never comes."""
+        if not self._owed or self._pause_s > self._last_pause_s:
+            self._owed, self._pause_s = 0, self._first_pause_s
+            return 0.0
+        pause_s, self._pause_s = self._pause_s, self._pause_s * 2
+        return pause_s
+
+
+class Events:
+    """The verbs of an Event."""
+
+    def __init__(self, jetstream: JetStream, bodies: Bodies) -> None:
+        self._jetstream = jetstream
+        self._bodies = bodies
+
+    async def emit(self, event: Event[Body], body: Body, meta: Meta, *, message_id: str = "", **tokens: str) -> int:
+        """The sequence under which it is stored. Raises DEADLINE, UNAVAILABLE, OVERLOADED (the stream is full)."""
+        subject = event.subject.at(**tokens)
+        budget_s = time_left(meta, self._jetstream.limits.budget_s)
+        data = encode(body)
+        headers = meta_headers(meta)
+        if not self._bodies.small(data):
+            headers |= await self._bodies.check_in(data)
+            data = b""
+        acknowledged = await self._jetstream.store(subject, data, headers, message_id or new_id("evt"), budget_s)
+        return acknowledged.seq
+
+    def emit_live(self, event: Event[Body], body: Body, **tokens: str) -> None:
+        """Publishes and does not wait: lost while the broker is away. Raises UNAVAILABLE then, and TOO_LARGE."""
+        self._jetstream.connection.publish(event.subject.at(**tokens), encode(body))
+
+    async def read(self, event: Event[Body], *, after: int = 0, limit: int = 1000, **tokens: str) -> list[Stored[Body]]:
+        """What is stored after sequence `after`, oldest first; tokens that are not named match anything."""
+        records = await self._jetstream.read(event.store.name, event.subject.within(**tokens), after=after, limit=limit)
+        return [await open_record(event.body, record, self._bodies) for record in records]
+
+    async def follow(self, event: Event[Body], *, after: int = 0, **tokens: str) -> AsyncGenerator[Stored[Body], None]:
+        """What is stored after `after`, then what comes: in order, each once, across reconnects. Never ends by itself.
+
+        A live subscription only wakes it; what it yields is read from the stream by sequence. It waits for a broker
+        that is away. Close it (`aclosing`) when done.
+        """
+        limits = self._jetstream.limits
+        bell = _Bell()
+        filter = event.subject.within(**tokens)
+        connection = self._jetstream.connection
+        subscription = await connection.subscribe(filter, bell.ring)
+        remove = connection.on_reconnect(bell.reconnected)
+        search = _Search(limits.pause_first_s / 10, limits.pause_last_s)
+        try:
+            while True:
+                search.heard(bell.rung)
+                records = await self._jetstream.read(
+                    event.store.name, filter, after=after, limit=limits.page_max_messages
+                )
+                for record in records:
+                    after = record.sequence
+                    yield await open_record(event.body, record, self._bodies)
+                search.found(len(records))
+                if len(records) < limits.page_max_messages:
+                    await bell.wait(search.pause_s() or limits.follow_poll_s)
+        finally:
+            remove()
+            await subscription.close()
+
+    async def listen(
+        self,
+        event: Event[Body],
+        consumer: Consumer,
+        handler: Callable[[list[Stored[Body]]], Awaitable[None]],
+        *,
+        batch_max: int = 256,
+    ) -> Listener[Body]:
+        """A durable consumer, in order; a batch is acknowledged after the handler returned for it."""
+        dead = DeadLetters(self._jetstream, self._bodies)
+        listener = Listener(self._jetstream, self._bodies, dead, event, consumer, handler, batch_max)
+        await listener.start()
+        return listener
