@@ -4,7 +4,6 @@ import msgspec
 
 DEPTH_MAX = 100
 INTEGER_MAX = 2**53 - 1
-"""Beyond it a reader with IEEE 754 numbers would see another value (RFC 7493)."""
 
 
 class NotCanonical(ValueError):
@@ -54,8 +53,18 @@ def _ordered(value: object, depth: int) -> object:
     if isinstance(value, float):
         return msgspec.Raw(number(value).encode())
     if isinstance(value, int) and not -INTEGER_MAX <= value <= INTEGER_MAX:
-        raise NotCanonical("it holds an integer beyond 2^53 - 1")
+        return _as_double(value)
     return value
+
+
+def _as_double(value: int) -> int:
+    """A reader with IEEE 754 numbers must see the value that the writer meant (RFC 7493 section 2.2)."""
+    try:
+        if number(float(value)) == str(value):
+            return value
+    except OverflowError:
+        pass
+    raise NotCanonical("it holds an integer that a double cannot hold")
 
 
 def _sorted(keys: dict[str, object]) -> list[str]:

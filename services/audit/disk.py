@@ -18,7 +18,7 @@ class InUse(Exception):
 
 
 class Disk:
-    """Durable when it says so: `write` after the next `settle`, `append` when it returns, `cut` after the next of both."""
+    """Durable: a `write` after the next `settle`, an `append` when it returns, a `cut` after the next `append`."""
 
     def __init__(self) -> None:
         self._unsettled: set[Path] = set()

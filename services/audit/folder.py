@@ -20,7 +20,7 @@ class Missing(Exception):
 
 
 class Folder:
-    """Paths are those of tlog-tiles. A partial tile that is gone is read from a wider one, of which it is the beginning."""
+    """Paths are those of tlog-tiles. A partial tile that is gone is read from a wider one, which begins with it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

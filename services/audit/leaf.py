@@ -2,8 +2,8 @@
 
 An entry is canonical JSON: `{"at","of","position","record","sequence","service","tenant","v"}`. `sequence` is the
 message's number in the stream, `position` the record's place among the `of` records of the message, `at` when the
-stream took it (Unix milliseconds); `service` and `tenant` are of the subject, which the broker guards. A record too large
-for an entry stands outside it: `record_bytes` and `record_sha256` (hex) then take the place of `record`.
+stream took it (Unix milliseconds); `service` and `tenant` are of the subject, which the broker guards. A record too
+large for an entry stands outside it: `record_bytes` and `record_sha256` (hex) then take the place of `record`.
 """
 
 import base64

@@ -4,7 +4,7 @@ from services.audit.leaf import Leaf
 
 
 class Order:
-    """A fold over the leaves, from the first on. `expect` is never behind what was seen."""
+    """A fold over the leaves, from the first on."""
 
     def __init__(self) -> None:
         self._sequence = 0
@@ -21,8 +21,11 @@ class Order:
 
     def end(self, size: int) -> str:
         if self._next < self._of:
-            return f"after record {size - 1}: records {self._next + 1} to {self._of} of message {self._sequence} are missing"
+            return f"after record {size - 1}: {self._rest_missing()}"
         return ""
+
+    def _rest_missing(self) -> str:
+        return f"records {self._next + 1} to {self._of} of message {self._sequence} are missing"
 
     def _problem(self, leaf: Leaf) -> str:
         if not 0 <= leaf.position < leaf.of:
@@ -34,7 +37,7 @@ class Order:
         if self._sequence and leaf.sequence < self._sequence:
             return f"it comes after message {self._sequence}"
         if self._next < self._of:
-            return f"records {self._next + 1} to {self._of} of message {self._sequence} are missing"
+            return self._rest_missing()
         if self._sequence and leaf.sequence > self._sequence + 1:
             return f"the messages {self._sequence + 1} to {leaf.sequence - 1} of the stream are missing"
         return "" if leaf.position == 0 else "records before it are missing"

@@ -1,8 +1,8 @@
 """Checks a log offline: its folder and the public key, nothing else. No bus, no service, no other file is needed.
 
-What is checked: the signature; every bundle against its hashes; every tile; the signed root; the stream's messages whole,
-once, in order; records outside their entries; partial tiles of older checkpoints; the lines no checkpoint covers yet;
-checkpoints known from elsewhere; and which decisions have no outcome though it is overdue.
+What is checked: the signature; every bundle against its hashes; every tile; the signed root; the stream's messages
+whole, once, in order; records outside their entries; partial tiles of older checkpoints; the lines no checkpoint covers
+yet; checkpoints known from elsewhere; and which decisions have no outcome though it is overdue.
 """
 
 import time
@@ -23,6 +23,7 @@ from services.audit.orphans import Opened, Pairs, facts
 from services.audit.tiles import HEIGHT, WIDTH, BrokenBundle, Edge
 
 PROBLEMS_MAX = 100
+_REPAIR = "the service repairs it from the stream when it starts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,9 @@ class _Check:
         if head is None:
             return self._findings(0, "", signed_by, now, 0)
         for index in range(-(-head.size // WIDTH)):
-            self._bundle(index, min(WIDTH, head.size - index * WIDTH), head)
+            there = self._bundle(index, min(WIDTH, head.size - index * WIDTH), head)
+            if not there and not signed_by:
+                break  # a size that nobody signed may be any number
         self._say(self.order.end(head.size))
         root = self.edge.root()
         if root != head.root:
@@ -99,14 +102,17 @@ class _Check:
         except BadCheckpoint:
             return None, ""
 
-    def _bundle(self, index: int, width: int, head: Head) -> None:
-        """One bundle against its tile; where they differ, the one that agrees with the tree above is believed."""
+    def _bundle(self, index: int, width: int, head: Head) -> bool:
+        """One bundle against its tile; where they differ, the one that agrees with the tree above is believed.
+        False when neither is there."""
         entries = self._entries(index, width)
         found = [merkle.leaf_hash(entry) for entry in entries]
         wanted = self._hashes(0, index, width)
         path = tiles.bundle_path(index, width)
         believed = found
-        if wanted is not None and found != wanted:
+        if wanted is not None and not entries:
+            believed = wanted  # told already
+        elif wanted is not None and found != wanted:
             above = self._above(index, width, head)
             if len(found) == width and above is not None and self._gives(found, above, head):
                 self._say(
@@ -121,6 +127,7 @@ class _Check:
         self._completed(index)
         for place, entry in enumerate(entries):
             self._entry(index * WIDTH + place, entry, path)
+        return bool(entries or wanted)
 
     def _entries(self, index: int, width: int) -> list[bytes]:
         try:
@@ -168,7 +175,7 @@ class _Check:
     def _where(self, entries: list[bytes], difference: str, first: int) -> str:
         """The message of the record that a difference begins at, where it can still be read."""
         place = next((int(word) for word in difference.split() if word.isdigit()), first) - first
-        if not difference.startswith("record ") or not 0 <= place < len(entries):
+        if not difference.endswith("changed") or not 0 <= place < len(entries):
             return ""
         leaf = _leaf(entries[place])
         return f" (message {leaf.sequence}, {leaf.position + 1} of {leaf.of})" if leaf else ""
@@ -208,10 +215,8 @@ class _Check:
         if leaf.record_sha256:
             outside = self.folder.outside(leaf.record_sha256)
             if outside is None or len(outside) != leaf.record_bytes:
-                self._say(
-                    f"{outside_path(leaf.record_sha256)[:80]}: record {index} (message {leaf.sequence}) is not there, or"
-                    " was changed"
-                )
+                name = outside_path(leaf.record_sha256)[:80]
+                self._say(f"{name}: record {index} (message {leaf.sequence}) is not there, or was changed")
                 return
             record = outside
         self.pairs.add(facts(record, leaf.tenant), leaf.tenant)
@@ -238,16 +243,16 @@ class _Check:
         for number, note in enumerate(known, 1):
             try:
                 old = open_checkpoint(note, self.key)
-                if old.size > head.size:
-                    self._say(
-                        f"known checkpoint {number}: it signs {old.size} records, the log has only {head.size}: the end was cut off"
-                    )
-                elif merkle.range_hash((0, old.size), self._node(head.size)) != old.root:
-                    self._say(
-                        f"known checkpoint {number}: the first {old.size} records are not those it signs: history was rewritten"
-                    )
+                self._say(self._against(old, head, f"known checkpoint {number}"))
             except (BadCheckpoint, Missing) as error:
                 self._say(f"known checkpoint {number}: {error}")
+
+    def _against(self, old: Head, head: Head, name: str) -> str:
+        if old.size > head.size:
+            return f"{name}: it signs {old.size} records, the log has only {head.size}: the end was cut off"
+        if merkle.range_hash((0, old.size), self._node(head.size)) != old.root:
+            return f"{name}: the first {old.size} records are not those it signs: history was rewritten"
+        return ""
 
     def _node(self, size: int) -> merkle.Node:
         return lambda level, index: self.folder.node(level, index, size)
@@ -256,9 +261,7 @@ class _Check:
         index = head.size
         for line in tail.read(self.folder.tail()):
             if isinstance(line, tail.Broken):
-                self._say(
-                    f"tail: from byte {line.at} on, {line.reason}; the service repairs it from the stream when it starts"
-                )
+                self._say(f"tail: from byte {line.at} on, {line.reason}; {_REPAIR}")
                 break
             if line.index < head.size:
                 if line.hash != self._signed_hash(line.index, head):
