@@ -1,0 +1,151 @@
+"""One try at one deployment: decided by policy, bounded in time, settled exactly once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from penstock.contracts.ids import new_id
+from penstock.contracts.llm import Served, Usage
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import ActionName, Entity, Question, Reserve
+from penstock.kit.boundary import Action, Boundary
+from services.router.chat_tap import Told
+from services.router.deployment import Deployment
+from services.router.fault import Fault
+from services.router.price import cost
+from services.router.usage import guessed
+from services.router.watch import Watch
+
+Result = TypeVar("Result")
+
+OUTCOME_MARGIN_S = 30.0
+"""How much longer than the attempt its outcome record may be on its way."""
+
+
+class Wanted:
+    """What a request wants of whoever serves it, the same for every attempt. `deadline` is in the loop's time;
+    `input_tokens` is the likely count, for settling what nobody counted."""
+
+    __slots__ = ("action", "alias", "deadline", "digest", "input_tokens", "meta", "reserve")
+
+    def __init__(
+        self,
+        action: str,
+        alias: str,
+        meta: Meta,
+        *,
+        deadline: float,
+        digest: str,
+        input_tokens: int,
+        reserve: Callable[[Deployment], Reserve],
+    ) -> None:
+        self.action = action
+        self.alias = alias
+        self.meta = meta
+        self.deadline = deadline
+        self.digest = digest
+        self.input_tokens = input_tokens
+        self.reserve = reserve
+
+
+class Attempt:
+    """The state of one try. Whoever carries it out says what it learns in `told`, `sent` and `result_digest`."""
+
+    __slots__ = (
+        "_started",
+        "_wanted",
+        "decision",
+        "deployment",
+        "first_token_ms",
+        "id",
+        "number",
+        "result_digest",
+        "sent",
+        "told",
+        "watch",
+    )
+
+    def __init__(self, wanted: Wanted, deployment: Deployment, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._wanted = wanted
+        self._started = loop.time()
+        self.deployment = deployment
+        self.number = number
+        self.id = new_id("att")
+        self.decision = ""
+        self.told = Told()
+        self.sent = False
+        self.result_digest = ""
+        self.first_token_ms = 0.0
+        self.watch = Watch(deployment.timeouts, wanted.deadline, loop)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since it was begun."""
+        return asyncio.get_running_loop().time() - self._started
+
+    def usage(self) -> Usage:
+        """What the provider counted, or what it likely was."""
+        return self.told.usage_or_guess(self._wanted.input_tokens)
+
+    def served(self) -> Served:
+        """For the answer."""
+        usage = self.usage()
+        return Served(
+            self.id,
+            self.deployment.name,
+            self.told.model or self.deployment.model,
+            usage,
+            cost(usage, self.deployment.rates),
+            self.deployment.price_version,
+            self.decision,
+            self.number,
+            round(self.first_token_ms, 3),
+        )
+
+    async def run(self, boundary: Boundary, work: Callable[["Attempt"], Awaitable[Result]]) -> Result:
+        """Asks policy, does `work`, and records the outcome however it ends. Raises what policy or `work` raises."""
+        async with boundary.action(self._question(), self._wanted.meta) as action:
+            self.decision = action.decision.context.id
+            fault: Fault | None = None
+            finished = False
+            try:
+                async with self.watch:
+                    result = await work(self)
+                finished = True
+            except Fault as raised:
+                fault = raised
+                raise
+            finally:
+                self._settle(action, self._used(fault, finished))
+            return result
+
+    def _question(self) -> Question:
+        deployment, wanted = self.deployment, self._wanted
+        resource = Entity("Model", wanted.alias, {"deployment": deployment.name, "provider": deployment.provider})
+        return Question(
+            ActionName(wanted.action),
+            resource,
+            self.id,
+            reserve=wanted.reserve(deployment),
+            arguments_digest=wanted.digest,
+            outcome_due_s=deployment.timeouts.total_s + OUTCOME_MARGIN_S,
+        )
+
+    def _used(self, fault: Fault | None, finished: bool) -> Usage:
+        """A refusal by the provider used nothing; a call that was cut off or cancelled used what we saw of it."""
+        told = self.told
+        if finished or told.usage is not None or told.output_bytes:
+            return self.usage()
+        if (fault is None and self.sent) or (fault is not None and fault.sent):
+            return guessed(self._wanted.input_tokens, 0)
+        return Usage()
+
+    def _settle(self, action: Action, usage: Usage) -> None:
+        action.settle(
+            usage=usage,
+            cost_nano=cost(usage, self.deployment.rates) if usage.total else 0,
+            price_version=self.deployment.price_version,
+            deployment=self.deployment.name,
+            result_digest=self.result_digest,
+        )

@@ -1,0 +1,162 @@
+"""What a chat-completions answer says, read off its bytes without writing them anew. Pure."""
+
+from enum import Enum
+
+import msgspec
+
+from penstock.contracts.llm import Usage
+from services.router.fault import Fault, FaultKind, read_error, told
+from services.router.sse import SseEvent
+from services.router.usage import Reported, counted, guessed
+
+DONE = b"[DONE]"
+DONE_EVENT = b"data: [DONE]\n\n"
+
+
+class Sort(Enum):
+    """What an event is to the commit boundary and to the watch over idle time."""
+
+    NOISE = "noise"
+    """A comment, an empty event: shows that the connection lives, not that the model does."""
+    START = "start"
+    """Before content: a role, an empty text. An error may still be answered by another deployment."""
+    CONTENT = "content"
+    USAGE = "usage"
+    """The extra chunk that holds usage and nothing else."""
+    DONE = "done"
+
+
+class _Choice(msgspec.Struct):
+    delta: dict[str, msgspec.Raw] | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: Reported | msgspec.UnsetType | None = msgspec.UNSET
+    error: msgspec.Raw | None = None
+    model: str = ""
+
+
+class _WholeChoice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _Whole(msgspec.Struct):
+    choices: list[_WholeChoice] | None = None
+    usage: Reported | None = None
+    error: msgspec.Raw | None = None
+    model: str = ""
+
+
+_CHUNK = msgspec.json.Decoder(_Chunk)
+_WHOLE = msgspec.json.Decoder(_Whole)
+_EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
+
+
+class Told(msgspec.Struct):
+    """What an answer said of itself. `output_bytes`: content as it stood on the wire, for estimates."""
+
+    usage: Usage | None = None
+    finish: str = ""
+    model: str = ""
+    output_bytes: int = 0
+
+    def usage_or_guess(self, input_tokens: int) -> Usage:
+        """The provider's count; ours, flagged, when it gave none."""
+        return self.usage if self.usage is not None else guessed(input_tokens, self.output_bytes)
+
+
+def read_whole(body: bytes) -> Told:
+    """A plain answer. Raises Fault for an error inside it, and for what is no chat completion."""
+    try:
+        whole = _WHOLE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Fault(FaultKind.GARBAGE, "the provider's answer is not a chat completion", sent=True) from None
+    if whole.error is not None and bytes(whole.error) != b"null":
+        raise told(read_error(whole.error))
+    if not whole.choices:
+        raise Fault(FaultKind.GARBAGE, "the provider's answer holds no choice", sent=True)
+    usage = None if whole.usage is None else counted(whole.usage)
+    return Told(usage, whole.choices[0].finish_reason or "", whole.model, len(body))
+
+
+class ChatTap:
+    """One streamed answer. `strip_usage`: the caller did not ask for usage and must not see any."""
+
+    __slots__ = ("_strip", "done", "told")
+
+    def __init__(self, *, strip_usage: bool) -> None:
+        self._strip = strip_usage
+        self.told = Told()
+        self.done = False
+
+    def read(self, event: SseEvent) -> tuple[Sort, bytes]:
+        """What the event is, and its bytes as the caller sees them (empty: not at all).
+
+        Raises Fault for an error event and for what is not JSON.
+        """
+        data = event.data
+        if data is None or not data.strip():
+            return Sort.NOISE, event.raw
+        if data == DONE:
+            self.done = True
+            return Sort.DONE, event.raw
+        chunk = _decode(data)
+        if chunk is None:
+            return Sort.CONTENT, event.raw
+        if chunk.error is not None and bytes(chunk.error) != b"null":
+            raise told(read_error(chunk.error))
+        if event.name == b"error":
+            raise told(read_error(msgspec.Raw(data)))
+        return self._sort(chunk, event)
+
+    def _sort(self, chunk: _Chunk, event: SseEvent) -> tuple[Sort, bytes]:
+        raw = event.raw
+        if chunk.usage is not msgspec.UNSET:
+            if chunk.usage is not None:
+                self.told.usage = counted(chunk.usage)
+            if self._strip:
+                raw = b"" if chunk.usage is not None and not chunk.choices else without_usage(event)
+        if not self.told.model:
+            self.told.model = chunk.model
+        if not chunk.choices:
+            return (Sort.USAGE if chunk.usage else Sort.START), raw
+        content = False
+        for choice in chunk.choices:
+            content = self._content(choice) or content
+        return (Sort.CONTENT if content else Sort.START), raw
+
+    def _content(self, choice: _Choice) -> bool:
+        found = False
+        for name, value in (choice.delta or {}).items():
+            if name != "role" and bytes(value) not in _EMPTY:
+                found = True
+                self.told.output_bytes += len(memoryview(value))
+        if choice.finish_reason:
+            self.told.finish = choice.finish_reason
+            found = True
+        return found
+
+
+def without_usage(event: SseEvent) -> bytes:
+    """The event with the `usage` of its data cut out, its other values untouched."""
+    fields = msgspec.json.decode(event.data or b"{}", type=dict[str, msgspec.Raw])
+    fields.pop("usage", None)
+    name = b"event: " + event.name + b"\n" if event.name else b""
+    return name + b"data: " + msgspec.json.encode(fields) + b"\n\n"
+
+
+def _decode(data: bytes) -> _Chunk | None:
+    """None for JSON of another shape: it is passed on as it is, and counts as content."""
+    try:
+        return _CHUNK.decode(data)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Fault(FaultKind.GARBAGE, "the provider's stream is not JSON", sent=True) from None
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Fault(FaultKind.GARBAGE, "the provider's stream is not JSON", sent=True) from None
+    return None

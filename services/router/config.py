@@ -1,0 +1,52 @@
+"""The router's settings."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from penstock.kit.config import Count, KitConfig, Seconds
+
+Bytes = Annotated[int, Meta(ge=1024)]
+
+
+class Config(KitConfig, frozen=True, kw_only=True):
+    """models_file: aliases and deployments; "" makes one up from the provider keys in the environment (OPENAI_API_KEY,
+    ANTHROPIC_API_KEY, GEMINI_API_KEY), or else from the local model's addresses.
+    models_check_every_s: how often the file, its scripts and its key files are looked at for changes.
+    local_chat_url, local_chat_model, local_embed_url, local_embed_model: OpenAI-wire servers of small models, used when
+    no key is set; "" when there are none.
+    calls_max, streams_max: requests served at once by this process; above it callers are told that it is overloaded.
+    request_timeout_s: all attempts of one request together, when the caller has no sooner deadline.
+    attempts_max: tries of one request; rounds_max: tries of one deployment in it; backoff_s, backoff_max_s: the pause
+    before the second round.
+    breaker_failures_max failures in a row put a deployment to rest for breaker_rest_s, doubled up to
+    breaker_rest_max_s; a refused key rests for key_rest_s.
+    connect_timeout_s, keep_alive_s: connections to providers.
+    response_max_bytes: a plain answer; event_max_bytes: one server-sent event; held_max_bytes: start-up events that are
+    held back until there is content.
+    embed_texts_max: texts in one request.
+    """
+
+    models_file: str = ""
+    models_check_every_s: Annotated[float, Meta(gt=0)] = 2.0
+    local_chat_url: str = ""
+    local_chat_model: str = "smollm2-135m-instruct"
+    local_embed_url: str = ""
+    local_embed_model: str = "all-minilm-l6-v2"
+    calls_max: Count = 512
+    streams_max: Count = 1024
+    request_timeout_s: Annotated[float, Meta(gt=0)] = 600.0
+    attempts_max: Count = 4
+    rounds_max: Count = 2
+    backoff_s: Seconds = 0.5
+    backoff_max_s: Seconds = 5.0
+    breaker_failures_max: Count = 3
+    breaker_rest_s: Seconds = 10.0
+    breaker_rest_max_s: Seconds = 120.0
+    key_rest_s: Seconds = 60.0
+    connect_timeout_s: Annotated[float, Meta(gt=0)] = 5.0
+    keep_alive_s: Seconds = 60.0
+    response_max_bytes: Bytes = 32 * 1024 * 1024
+    event_max_bytes: Bytes = 1024 * 1024
+    held_max_bytes: Bytes = 64 * 1024
+    embed_texts_max: Count = 2048

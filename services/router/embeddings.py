@@ -1,0 +1,54 @@
+"""Embeddings on the OpenAI wire: the request, and the vectors out of the answer. Pure."""
+
+import msgspec
+
+from services.router.chat_tap import Told
+from services.router.fault import Fault, FaultKind, read_error, told
+from services.router.usage import Reported, counted
+
+
+class _Vector(msgspec.Struct):
+    embedding: list[float]
+    index: int | None = None
+
+
+class _Answer(msgspec.Struct):
+    data: list[_Vector] | None = None
+    usage: Reported | None = None
+    error: msgspec.Raw | None = None
+    model: str = ""
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+def request(model: str, texts: list[str]) -> bytes:
+    """Vectors as lists of numbers are every provider's default, and some refuse to be asked for it."""
+    return msgspec.json.encode({"model": model, "input": texts})
+
+
+def read(body: bytes, count: int) -> tuple[list[list[float]], Told]:
+    """One vector per text, in the texts' order, all of one length. Raises Fault for anything else."""
+    try:
+        answer = _ANSWER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _garbage("is not a list of embeddings") from None
+    if answer.error is not None and bytes(answer.error) != b"null":
+        raise told(read_error(answer.error))
+    vectors: list[list[float]] = [[] for _ in range(count)]
+    found = answer.data or []
+    if len(found) != count:
+        raise _garbage(f"holds {len(found)} vectors for {count} texts")
+    for place, vector in enumerate(found):
+        index = place if vector.index is None else vector.index
+        if not 0 <= index < count or vectors[index] or not vector.embedding:
+            raise _garbage("has vectors in places that were not asked for")
+        vectors[index] = vector.embedding
+    if len({len(vector) for vector in vectors}) > 1:
+        raise _garbage("has vectors of different lengths")
+    usage = None if answer.usage is None else counted(answer.usage)
+    return vectors, Told(usage, "", answer.model)
+
+
+def _garbage(what: str) -> Fault:
+    return Fault(FaultKind.GARBAGE, f"the provider's answer {what}", sent=True)

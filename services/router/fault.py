@@ -1,0 +1,142 @@
+"""What went wrong at a provider, told apart by what may be done about it. Pure."""
+
+from enum import StrEnum
+
+import msgspec
+
+from penstock.contracts.errors import Code, Failure
+
+SHOWN_MAX_CHARS = 500
+
+
+class FaultKind(StrEnum):
+    """The classes of retry. See ELSEWHERE and AGAIN."""
+
+    CALLER = "caller"
+    CONTEXT = "context"
+    MISSING = "missing"
+    KEY = "key"
+    RATE = "rate"
+    TRANSIENT = "transient"
+    TIMEOUT = "timeout"
+    GARBAGE = "garbage"
+
+
+ELSEWHERE = frozenset(FaultKind) - {FaultKind.CALLER}
+"""Another deployment may do better; after CONTEXT only one with a larger window."""
+AGAIN = frozenset({FaultKind.RATE, FaultKind.TRANSIENT})
+"""The same deployment may do better after a pause."""
+
+_CODES = {
+    FaultKind.CALLER: Code.INVALID,
+    FaultKind.CONTEXT: Code.INVALID,
+    FaultKind.RATE: Code.RATE_LIMITED,
+    FaultKind.TIMEOUT: Code.DEADLINE,
+}
+_CONTEXT_WORDS = ("context length", "context_length", "maximum context", "context size", "prompt is too long")
+_KEY_STATUSES = frozenset({401, 402, 403})
+
+
+class Fault(Failure):
+    """A try that failed at the provider: a Failure whose `kind` says what may be done. `committed`: content was
+    already passed on, so that nobody else may answer. `sent`: the provider may have worked (and may bill)."""
+
+    def __init__(
+        self,
+        kind: FaultKind,
+        detail: str,
+        *,
+        retry_after_s: float = 0.0,
+        param: str = "",
+        sent: bool = False,
+    ) -> None:
+        code = _CODES.get(kind, Code.UPSTREAM)
+        super().__init__(code, detail, retry_after_s=retry_after_s, param=param)
+        self.kind = kind
+        self.sent = sent
+        self.committed = False
+        self.window = 0
+
+
+class ProviderError(msgspec.Struct):
+    """`error` of an OpenAI-wire body. Providers put strings, numbers and null in its fields."""
+
+    message: msgspec.Raw | None = None
+    type: msgspec.Raw | None = None
+    code: msgspec.Raw | None = None
+    param: msgspec.Raw | None = None
+
+
+def exhausted(faults: list[Fault]) -> Failure:
+    """The failure when every try failed: the first that says more than that a key of ours is dead."""
+    telling = [fault for fault in faults if fault.kind is not FaultKind.KEY]
+    if not telling:
+        return Failure(Code.UPSTREAM, "upstream credentials exhausted")
+    return telling[0]
+
+
+class _ErrorBody(msgspec.Struct):
+    error: msgspec.Raw
+
+
+def refused(status: int, body: bytes, retry_after_s: float) -> Fault:
+    """The fault for an HTTP status that is not 200. `body` is what the provider said, at most a few KiB of it."""
+    return told(_error_in(body), status, retry_after_s)
+
+
+def told(error: ProviderError, status: int = 0, retry_after_s: float = 0.0) -> Fault:
+    """The fault for an error object; `status` is 0 where it came inside a 200."""
+    message, code, kind_text = _text(error.message), _text(error.code), _text(error.type)
+    if code.isdigit() and status == 0:
+        status = int(code[:3])
+    words = f"{message} {code} {kind_text}".lower()
+    shown = message[:SHOWN_MAX_CHARS]
+    if any(word in words for word in _CONTEXT_WORDS) and status in (0, 400, 413, 422):
+        return Fault(FaultKind.CONTEXT, f"the prompt is too long for the model: {shown}", param="messages")
+    if status in _KEY_STATUSES or "insufficient_quota" in words or "invalid_api_key" in words:
+        return Fault(FaultKind.KEY, "the provider refused our key")
+    if status == 429 or "rate_limit" in words:
+        return Fault(FaultKind.RATE, "the provider limits our rate", retry_after_s=retry_after_s)
+    if status == 404:
+        return Fault(FaultKind.MISSING, "the provider does not know the model or the path")
+    if status == 408 or status >= 500 or 300 <= status < 400:
+        kind = FaultKind.GARBAGE if status < 400 else FaultKind.TRANSIENT
+        return Fault(kind, f"the provider answered with status {status}", retry_after_s=retry_after_s)
+    if status >= 400:
+        return _callers(shown, _text(error.param))
+    if "invalid_request" in words:
+        return _callers(shown, _text(error.param))
+    return Fault(FaultKind.TRANSIENT, "the provider reported an error in its answer", sent=True)
+
+
+def _callers(shown: str, param: str) -> Fault:
+    detail = f"the provider refused the request: {shown}" if shown else "the provider refused the request"
+    return Fault(FaultKind.CALLER, detail, param=param[:100])
+
+
+def read_error(raw: msgspec.Raw | bytes) -> ProviderError:
+    """An `error` value: an object, or just a text."""
+    try:
+        return msgspec.json.decode(raw, type=ProviderError)
+    except msgspec.DecodeError:
+        return ProviderError(message=msgspec.Raw(bytes(raw)[: SHOWN_MAX_CHARS * 4]))
+
+
+def _error_in(body: bytes) -> ProviderError:
+    try:
+        found = msgspec.json.decode(body, type=_ErrorBody | list[_ErrorBody])
+    except msgspec.DecodeError:
+        return ProviderError()
+    if isinstance(found, list):  # some Gemini endpoints wrap the error in a list
+        return read_error(found[0].error) if found else ProviderError()
+    return read_error(found.error)
+
+
+def _text(raw: msgspec.Raw | None) -> str:
+    if raw is None:
+        return ""
+    try:
+        value = msgspec.json.decode(raw, type=str | int | float | None)
+    except msgspec.DecodeError:
+        return ""
+    return "" if value is None else str(value)

@@ -1,0 +1,117 @@
+"""Connections to model servers: one pool for all, kept for as long as the process lives."""
+
+from collections.abc import Mapping
+
+import aiohttp
+from yarl import URL
+
+from services.router.fault import Fault, FaultKind
+
+READ_AHEAD_BYTES = 64 * 1024
+"""How much of an answer is held for a reader that is slower than the provider; then the socket is not read."""
+ERROR_MAX_BYTES = 16 * 1024
+
+
+class Exchange:
+    """One answer, as it comes. `close` hangs up at once unless the answer was read to its end."""
+
+    __slots__ = ("_response", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+
+    def header(self, name: str) -> str:
+        """A header of the answer; empty when it is not there."""
+        return self._response.headers.get(name, "")
+
+    async def read(self) -> bytes:
+        """What came since the last read, waiting for at least a byte; empty at the end. Raises Fault."""
+        try:
+            return await self._response.content.readany()
+        except aiohttp.ClientError as error:
+            raise _broken(error) from None
+
+    async def read_all(self, max_bytes: int) -> bytes:
+        """The rest of the answer. Raises Fault when it is larger, or cut short."""
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self.read():
+            size += len(piece)
+            if size > max_bytes:
+                raise Fault(FaultKind.GARBAGE, f"the provider's answer is larger than {max_bytes} bytes", sent=True)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def read_some(self, max_bytes: int = ERROR_MAX_BYTES) -> bytes:
+        """The answer's beginning, cut at the limit; for error bodies."""
+        pieces: list[bytes] = []
+        size = 0
+        while size < max_bytes and (piece := await self.read()):
+            size += len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)[:max_bytes]
+
+    def __aiter__(self) -> "Exchange":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if piece := await self.read():
+            return piece
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        """Gives the connection back, or closes it when the provider has not finished."""
+        self._response.close()
+
+
+class Http:
+    """The only way out. Never follows a redirect, keeps no cookies, asks for no compression."""
+
+    def __init__(self, *, connect_timeout_s: float, keep_alive_s: float) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        self._keep_alive_s = keep_alive_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: URL, headers: Mapping[str, str], body: bytes) -> Exchange:
+        """Sends, and waits for the answer's headers. Raises Fault. The caller closes what it gets."""
+        session = self._session
+        if session is None:
+            session = self._session = self._open()
+        try:
+            response = await session.post(url, headers=headers, data=body, allow_redirects=False)
+        except aiohttp.ClientError as error:
+            raise _broken(error) from None
+        except TimeoutError as error:
+            if isinstance(error, aiohttp.ServerTimeoutError):
+                raise _broken(error) from None
+            raise
+        return Exchange(response)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        # aiohttp sets TCP_NODELAY on every connection.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive_s, ttl_dns_cache=30)
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
+            read_bufsize=READ_AHEAD_BYTES,
+            headers={"Accept-Encoding": "identity", "User-Agent": "penstock", "Content-Type": "application/json"},
+            skip_auto_headers=("Accept",),
+        )
+
+
+def _broken(error: aiohttp.ClientError) -> Fault:
+    """Only the kind of error is told: its text may hold addresses."""
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return Fault(FaultKind.TRANSIENT, "the provider cannot be reached")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Fault(FaultKind.GARBAGE, "the provider's answer is not HTTP", sent=True)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Fault(FaultKind.TRANSIENT, "the provider's answer was cut short", sent=True)
+    return Fault(FaultKind.TRANSIENT, "the connection to the provider broke", sent=True)

@@ -1,0 +1,68 @@
+"""The catalogue in use: loaded at start, loaded again when its files change, kept as it was when the new one is bad."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from penstock.kit.clock import Clock
+from penstock.kit.log import Log
+from services.router.board import Board
+from services.router.catalogue import Catalogue
+from services.router.made_up import LocalModels, models_file
+from services.router.models_file import BadModelsFile, build, load
+
+
+class Models:
+    """`current` is replaced whole, never changed: whoever took it keeps a consistent one."""
+
+    def __init__(
+        self, path: Path | None, local: LocalModels, env: Mapping[str, str], clock: Clock, board: Board, log: Log
+    ) -> None:
+        self._path = path
+        self._local = local
+        self._env = env
+        self._clock = clock
+        self._board = board
+        self._log = log
+        self._said = ""
+        self.current = self._read()
+        self._say()
+
+    async def watch(self, every_s: float) -> None:
+        """For ever. Reading is cheap enough to be the check: what counts is the content, keys and scripts too."""
+        while True:
+            await self._clock.sleep(every_s)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Takes what the files say now, or says once why not."""
+        try:
+            fresh = await asyncio.to_thread(self._read)
+        except BadModelsFile as error:
+            if str(error) != self._said:
+                self._said = str(error)
+                self._log.error("models file refused, the one before stays", why=str(error))
+            return
+        self._said = ""
+        if fresh.version != self.current.version:
+            self.current = fresh
+            self._board.keep({each.id for alias in fresh.aliases.values() for each in alias.deployments})
+            self._say()
+
+    def _read(self) -> Catalogue:
+        at = datetime.fromtimestamp(self._clock.now(), UTC)
+        if self._path is not None:
+            return load(self._path, self._env, at)
+        return build(models_file(self._env, self._local), self._env, Path(), at)
+
+    def _say(self) -> None:
+        unpriced = {
+            each.name for alias in self.current.aliases.values() for each in alias.deployments if not each.rates
+        }
+        self._log.info(
+            "models",
+            version=self.current.version,
+            aliases=sorted(self.current.aliases),
+            price_unknown=sorted(unpriced),
+        )

@@ -1,0 +1,18 @@
+"""The kinds of provider that a models file may name."""
+
+from collections.abc import Mapping
+
+from services.router.http import Http
+from services.router.providers.openai import OpenAI
+from services.router.providers.provider import Provider
+from services.router.providers.scripted import Scripted
+
+OPENAI = "openai"
+SCRIPTED = "scripted"
+NAMES = (OPENAI, SCRIPTED)
+Providers = Mapping[str, Provider]
+
+
+def providers(http: Http, *, response_max_bytes: int) -> Providers:
+    """One of each, for the life of the process."""
+    return {OPENAI: OpenAI(http, response_max_bytes=response_max_bytes), SCRIPTED: Scripted()}

@@ -1,0 +1,122 @@
+"""One streamed answer on its way to the caller: nothing is shown before there is content, everything after it is."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from services.router.attempt import Attempt
+from services.router.chat_tap import DONE_EVENT, ChatTap, Sort
+from services.router.fault import Fault, FaultKind
+from services.router.sse import EventTooLarge, SseEvent, SseParser
+
+LINGER_S = 0.1
+"""How long the connection may take to end after the last event, to be used again."""
+
+
+class Out(Protocol):
+    """Where frames go."""
+
+    async def send(self, data: bytes) -> None:
+        """Waits while the reader wants no more."""
+        ...
+
+
+class Relay:
+    """The commit boundary. Start-up events are held, up to `held_max_bytes`, so that a failure before the first content
+    can still be answered by another deployment; from the first frame on a failure ends the stream."""
+
+    def __init__(self, attempt: Attempt, tap: ChatTap, out: Out, *, event_max_bytes: int, held_max_bytes: int) -> None:
+        self._attempt = attempt
+        self._tap = tap
+        self._out = out
+        self._parser = SseParser(event_max_bytes)
+        self._held_max_bytes = held_max_bytes
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._digest = hashlib.sha256()
+        self._shown = False
+
+    async def run(self, pieces: AsyncIterator[bytes]) -> None:
+        """Until the provider's last event. Raises Fault, `committed` when anything was passed on."""
+        try:
+            await self._run(pieces)
+        except EventTooLarge as error:
+            fault = Fault(FaultKind.GARBAGE, str(error), sent=True)
+            fault.committed = self._shown
+            raise fault from None
+        except Fault as fault:
+            fault.committed = self._shown
+            raise
+
+    async def _run(self, pieces: AsyncIterator[bytes]) -> None:
+        tap = self._tap
+        async for piece in pieces:
+            await self._take(self._parser.feed(piece))
+            if tap.done:
+                break
+        else:
+            await self._take(self._parser.finish())
+        if not tap.told.finish and not (tap.done and tap.told.output_bytes):
+            raise Fault(FaultKind.TRANSIENT, "the provider's stream ended early", sent=True)
+        if not tap.done:
+            self._hold(DONE_EVENT)  # some providers leave it out, and clients wait for it
+        await self._flush(fed=True)
+        self._attempt.result_digest = self._digest.hexdigest()
+        self._attempt.watch.whole()
+        await _linger(pieces)
+
+    async def _take(self, events: list[SseEvent]) -> None:
+        """What came in one read goes out as one frame."""
+        fault: Fault | None = None
+        content = fed = False
+        for event in events:
+            try:
+                sort, raw = self._tap.read(event)
+            except Fault as raised:
+                fault = raised
+                break
+            if raw:
+                self._hold(raw)
+            content = content or sort is Sort.CONTENT
+            fed = fed or sort is not Sort.NOISE
+            if sort is Sort.DONE:
+                break
+        if fault is not None and not self._shown:
+            raise fault
+        if content or self._shown or self._held_bytes > self._held_max_bytes:
+            await self._flush(fed=fed)
+        if fault is not None:
+            raise fault
+
+    def _hold(self, raw: bytes) -> None:
+        self._held.append(raw)
+        self._held_bytes += len(raw)
+
+    async def _flush(self, *, fed: bool) -> None:
+        """Sends what is held. A reader that takes its time is no fault of the provider's: the watch waits meanwhile.
+        What only shows that the connection lives does not feed it."""
+        attempt = self._attempt
+        if self._held:
+            frame = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            self._held.clear()
+            self._held_bytes = 0
+            if not self._shown:
+                self._shown = True
+                attempt.first_token_ms = attempt.elapsed_s * 1000
+            self._digest.update(frame)
+            attempt.watch.pause()
+            await self._out.send(frame)
+            attempt.watch.resume()
+        if fed:
+            attempt.watch.content()
+
+
+async def _linger(pieces: AsyncIterator[bytes]) -> None:
+    """Reads to the end of the response, which is there or nearly, so that its connection can be used again."""
+    try:
+        async with asyncio.timeout(LINGER_S):
+            async for _ in pieces:
+                pass
+    except (TimeoutError, Fault):
+        return
