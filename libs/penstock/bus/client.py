@@ -21,7 +21,7 @@ from penstock.bus.journal import JournalWriter
 from penstock.bus.serve import Server
 from penstock.bus.setup import Setup
 from penstock.bus.stream import CREDIT, Sender, StreamReader
-from penstock.bus.work import Item, Worker, Works
+from penstock.bus.work import Bad, Item, Worker, Works
 from penstock.contracts import meta as names
 from penstock.contracts.endpoint import Bucket, Call, Consumer, Event, Journal, Stream, Work
 from penstock.contracts.errors import Code, Failure
@@ -245,10 +245,15 @@ class Bus:
         return await self._works.assign(work, body, meta, message_id=message_id, first=first, **tokens)
 
     async def work(
-        self, work: Work[Body], handler: Callable[[Item[Body]], Awaitable[None]], *, slots: int
+        self,
+        work: Work[Body],
+        handler: Callable[[Item[Body]], Awaitable[None]],
+        *,
+        slots: int,
+        on_bad: Callable[[Bad], Awaitable[None]] | None = None,
     ) -> Worker[Body]:
         """Pulls tasks, at most `slots` at once: return is done, Failure is again later, then the dead letter."""
-        return await self._works.work(work, handler, slots=slots)
+        return await self._works.work(work, handler, slots=slots, on_bad=on_bad)
 
     # Journal, Bucket, set-up ------------------------------------------------------------------------------------
 

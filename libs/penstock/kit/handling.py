@@ -26,6 +26,20 @@ End = TypeVar("End")
 FRAMES_LOGGED_MAX = 20
 
 
+class Tally:
+    """What happened at one endpoint since the start."""
+
+    __slots__ = ("errors", "in_flight", "last_error", "requests", "seconds", "subject")
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        self.in_flight = 0
+        self.requests = 0
+        self.errors = 0
+        self.last_error = ""
+        self.seconds = 0.0
+
+
 class Handling:
     """Wraps handlers alike."""
 
@@ -34,7 +48,7 @@ class Handling:
         self._clock = clock
         self._metrics = metrics
         self._log = log
-        self._in_flight: dict[str, int] = {}
+        self.tallies: dict[str, Tally] = {}
 
     def call(
         self, endpoint: Call[Request, Reply], handler: Callable[[Request, Meta], Awaitable[Reply]], open_to_all: bool
@@ -67,8 +81,8 @@ class Handling:
 
     def _named(self, endpoint: Call[Request, Reply] | Stream[Request, Reply]) -> str:
         name = endpoint.subject.pattern
-        self._in_flight[name] = 0
-        self._metrics.in_flight.watch(lambda: float(self._in_flight[name]), name)
+        tally = self.tallies[name] = Tally(endpoint.subject.wildcard)
+        self._metrics.in_flight.watch(lambda: float(tally.in_flight), name)
         return name
 
     async def _admit(self, meta: Meta, open_to_all: bool, tenant_proven: bool) -> Meta:
@@ -92,7 +106,7 @@ class _Around:
 
     def __enter__(self) -> None:
         self._began = self._handling._clock.monotonic()
-        self._handling._in_flight[self._name] += 1
+        self._handling.tallies[self._name].in_flight += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -105,9 +119,16 @@ class _Around:
             code = Code.INTERNAL
         elif error is not None:
             code = Code.CANCELLED
-        handling._in_flight[name] -= 1
+        seconds = handling._clock.monotonic() - self._began
+        tally = handling.tallies[name]
+        tally.in_flight -= 1
+        tally.requests += 1
+        tally.seconds += seconds
+        if code != "ok":
+            tally.errors += 1
+            tally.last_error = code
         handling._metrics.calls.add(name, code)
-        handling._metrics.call_seconds.see(handling._clock.monotonic() - self._began, name)
+        handling._metrics.call_seconds.see(seconds, name)
         if isinstance(error, Exception) and not isinstance(error, Failure):
             raise bug(error, handling._log.of(self._meta), where=name) from error
 

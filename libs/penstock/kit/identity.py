@@ -134,11 +134,10 @@ class Identities:
     async def refresh(self) -> None:
         """Reads all keys anew: a key that is gone from the bucket is no longer believed, nor what it signed."""
         keys = {}
-        for kid in await self._bucket.keys():
-            entry = await self._bucket.get(kid)
-            public = None if entry is None else _public(entry.value)
+        for entry in await self._bucket.entries():
+            public = _public(entry.value)
             if public is not None:
-                keys[kid] = public
+                keys[entry.key] = public
         self._keys = keys
         self._loaded_at = self._clock.monotonic()
         for digest in [digest for digest, (kid, _) in self._cache.items() if kid not in keys]:

@@ -14,11 +14,13 @@ from typing import Generic, TypeVar
 import msgspec
 
 from penstock.bus import Bus, BusConfig
+from penstock.bus.micro import Micro
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.subjects import AUDIT_LOG
 from penstock.kit.boundary import Boundary
 from penstock.kit.clock import Clock
 from penstock.kit.config import KitConfig
+from penstock.kit.describe import described
 from penstock.kit.entry import Edge, Hosting, Service
 from penstock.kit.handling import Handling, bug
 from penstock.kit.health import HealthServer
@@ -77,6 +79,7 @@ class Host(Generic[ConfigType]):
         self._bus: Bus | None = None
         self._recorder: Recorder | None = None
         self._service: Service | None = None
+        self._micro: Micro | None = None
         self._life: asyncio.Task[None] | None = None
         self._end = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -108,6 +111,8 @@ class Host(Generic[ConfigType]):
             if isinstance(endpoint, Edge) and endpoint.task is not None:
                 self._look_after(endpoint.name, endpoint.task)
         self._watch(bus, parts)
+        micro = self._micro = described(bus, self.name, hosting.handling)
+        await self._patiently("its description", micro.start)
         self.readiness.phase = ""
         await self._patiently("", self._checked)
         self._spawn("readiness", self.readiness.watch())
@@ -270,6 +275,8 @@ class Host(Generic[ConfigType]):
 
     async def _finish(self, bus: Bus, hard: asyncio.Event, left_s: Callable[[], float]) -> None:
         """Takes nothing new, lets what runs end by itself, then ends it."""
+        if self._micro is not None:
+            await self._within("description", self._micro.stop(), STEP_S)
         await self._within("stop serving", bus.stop_serving(), STEP_S)
         endpoints = self._service.endpoints if self._service else []
         finish_s = left_s()
