@@ -154,7 +154,7 @@ class Identities:
             self._keys[kid] = public
 
     def _cached(self, token: str) -> Claims | None:
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = _digest(token)
         found = self._cache.get(digest)
         if found is None:
             return None
@@ -172,7 +172,7 @@ class Identities:
             self._metrics.tokens_verified.add("refused")
             raise
         self._metrics.tokens_verified.add("verified")
-        self._cache[hashlib.sha256(token.encode()).digest()] = (kid, claims)
+        self._cache[_digest(token)] = (kid, claims)
         if len(self._cache) > self._cached_max:
             self._cache.popitem(last=False)
         return claims
@@ -229,11 +229,15 @@ def _chain(act: _Actor | None) -> tuple[str, ...]:
     return tuple(reversed(actors))
 
 
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+
+
 def _kid(token: str) -> str:
     """The key that the token names. Raises Failure(UNAUTHENTICATED) for whatever is not one of our tokens."""
     if not token:
         raise Failure(Code.UNAUTHENTICATED, "a token is required")
-    if len(token) > TOKEN_MAX_BYTES or token.count(".") != 2:
+    if len(token) > TOKEN_MAX_BYTES or not token.isascii() or token.count(".") != 2:
         raise _refused("it is not a signed token")
     try:
         header = _headers.decode(_bytes(token.partition(".")[0]))

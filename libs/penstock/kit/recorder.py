@@ -14,7 +14,7 @@ import msgspec
 from penstock.bus import Bus
 from penstock.contracts.audit import DECISION, OUTCOME, Batch, DecisionRecord, OutcomeRecord, Record
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.ids import new_id
+from penstock.contracts.ids import new_id, token
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import AUDIT_BATCH
 from penstock.kit.clock import Clock
@@ -78,10 +78,13 @@ class Place:
         self._used = False
 
     def put(self, record: Record, tenant: str, stored: asyncio.Future[int] | None = None) -> None:
-        """The record goes out behind the caller's back; `stored` gets the sequence, or the failure of a first try."""
+        """The record goes out behind the caller's back; `stored` gets the sequence, or the failure of a first try.
+
+        Raises InvalidToken for a tenant that may not stand in a subject; the place is then still to be given back.
+        """
         if not self._used:
-            self._used = True
             self._recorder._push(record, tenant, stored)
+            self._used = True
 
     def give_back(self) -> None:
         """Harmless after `put`."""
@@ -103,6 +106,7 @@ class Recorder:
         *,
         queue_max: int = 10_000,
         wait_s: float = 2.0,
+        append_s: float = 8.0,
     ) -> None:
         self._bus = bus
         self._service = service
@@ -111,6 +115,7 @@ class Recorder:
         self._log = log
         self._queue_max = queue_max
         self._wait_s = wait_s
+        self._append_s = append_s
         self._taken = 0
         self._seekers: deque[asyncio.Future[None]] = deque()
         self._lanes: dict[str, deque[_Waiting]] = {}
@@ -139,11 +144,13 @@ class Recorder:
         Raises Failure(UNAVAILABLE) when it could not be stored in time: it is still written as soon as it can be.
         """
         stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        token("tenant", tenant)
         (await self.place()).put(record, tenant, stored)
         return await stored
 
     async def enqueue(self, record: Record, tenant: str) -> None:
         """Returns as soon as there is room; written later. Raises Failure(UNAVAILABLE) when there was none in time."""
+        token("tenant", tenant)
         (await self.place()).put(record, tenant)
 
     async def place(self) -> Place:
@@ -159,6 +166,7 @@ class Recorder:
                 await seeker
             handed_over = True
         except TimeoutError:
+            self._metrics.fail_closed.add("audit")
             raise Failure(
                 Code.UNAVAILABLE,
                 "the audit log cannot be written: nothing is done until it can",
@@ -188,7 +196,7 @@ class Recorder:
     # Lanes --------------------------------------------------------------------------------------------------
 
     def _push(self, record: Record, tenant: str, stored: asyncio.Future[int] | None) -> None:
-        lane = self._lanes.setdefault(tenant, deque())
+        lane = self._lanes.setdefault(token("tenant", tenant), deque())
         lane.append(_Waiting(record, self._clock.monotonic(), stored))
         if tenant not in self._tasks:
             self._tasks[tenant] = asyncio.create_task(self._carry(tenant, lane))
@@ -225,8 +233,10 @@ class Recorder:
         while True:
             try:
                 async with self._appends:
+                    # short of policy's own deadline, so that whoever waits for the record can still be answered
+                    soon = Meta(deadline=self._clock.now() + self._append_s)
                     sequence = await self._bus.emit(
-                        AUDIT_BATCH, batch, Meta(), message_id=message_id, tenant=tenant, service=self._service
+                        AUDIT_BATCH, batch, soon, message_id=message_id, tenant=tenant, service=self._service
                     )
             except Failure as failure:
                 tries += 1

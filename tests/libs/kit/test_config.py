@@ -30,7 +30,12 @@ def problems(env: dict[str, str]) -> list[str]:
 
 def test_what_is_not_set_has_its_default() -> None:
     config = load(Config, {"PENSTOCK_MODEL": "small", "PATH": "/bin"})
-    assert (config.model, config.share, config.drain_s, config.nats_url) == ("small", 0.5, 25.0, "nats://127.0.0.1:4222")
+    assert (config.model, config.share, config.drain_s, config.nats_url) == (
+        "small",
+        0.5,
+        25.0,
+        "nats://127.0.0.1:4222",
+    )
 
 
 def test_values_are_read_as_the_types_of_their_fields() -> None:
@@ -89,7 +94,9 @@ def test_a_secret_file_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -
     assert problems({"PENSTOCK_API_KEY_FILE": missing}) == [
         f"PENSTOCK_API_KEY_FILE must name a file that can be read: '{missing}': No such file or directory."
     ]
-    assert problems({"PENSTOCK_API_KEY_FILE": str(empty)})[0].startswith("PENSTOCK_API_KEY_FILE must name a file with 1")
+    assert problems({"PENSTOCK_API_KEY_FILE": str(empty)})[0].startswith(
+        "PENSTOCK_API_KEY_FILE must name a file with 1"
+    )
     assert problems({"PENSTOCK_API_KEY_FILE": missing, "PENSTOCK_API_KEY": "x"}) == [
         "PENSTOCK_API_KEY and PENSTOCK_API_KEY_FILE are both set: keep one of them."
     ]
