@@ -1,0 +1,5 @@
+"""python -m services.policy"""
+
+from services.policy.main import main
+
+main()

@@ -1,0 +1,54 @@
+"""Settings of the policy service."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from penstock.kit.config import Count, KitConfig, Seconds, Secret
+
+NanoPerToken = Annotated[int, Meta(ge=0, le=10**12)]
+
+
+class Config(KitConfig, frozen=True, kw_only=True):
+    """store_url: Valkey or Redis, where balances are shared.
+
+    bundle_dir: the folder of policies; "" is the starter bundle that comes with the service.
+    keys_file, limits_file: API keys and accounts' limits; "" is keys.json and accounts.yaml in config_dir, or in
+    data_dir where there is no config_dir. Neither needs to exist.
+    signing_key_file: the key that signs tokens, made at the first start; "" is policy-signing-key.pem in data_dir.
+    obligations: names of obligations that the services of this plane carry out; a policy with another one denies.
+    token_lifetime_s: of the token that an API key is exchanged for; run_lifetime_max_s: of a run's token.
+    depth_max: how many agents may act one for another.
+    unknown_price: what becomes of an action whose price is not known; estimate_nano_per_token: 10^-9 dollars per token,
+    for unknown_price=estimate.
+    lease_max_s: how long a reservation holds without an outcome, at most; then it counts as used.
+    settled_kept_s: how long a settled attempt is remembered, so that it cannot be reserved again.
+    """
+
+    store_url: Secret = Secret("redis://127.0.0.1:6379/0")
+    store_timeout_s: Annotated[float, Meta(gt=0)] = 2.0
+    bundle_dir: str = ""
+    keys_file: str = ""
+    limits_file: str = ""
+    signing_key_file: str = ""
+    obligations: tuple[str, ...] = ()
+    reload_every_s: Annotated[float, Meta(gt=0, le=60)] = 0.5
+    token_lifetime_s: Annotated[float, Meta(ge=10, le=3600)] = 900.0
+    run_lifetime_max_s: Annotated[float, Meta(ge=10)] = 24 * 3600.0
+    depth_max: Annotated[int, Meta(ge=1, le=16)] = 8
+    unknown_price: Literal["deny", "estimate", "free"] = "deny"
+    estimate_nano_per_token: NanoPerToken = 15_000
+    lease_max_s: Annotated[float, Meta(gt=0, le=7 * 24 * 3600)] = 3600.0
+    expire_every_s: Annotated[float, Meta(gt=0)] = 5.0
+    settled_kept_s: Count = 900
+    record_timeout_s: Seconds = 5.0
+    decisions_remembered_max: Count = 10_000
+    questions_max: Count = 500
+    evaluate_in_flight_max: Count = 1024
+    calls_in_flight_max: Count = 128
+    rebuild_page_max: Count = 500
+
+    def signing_key(self, data_dir: Path) -> Path:
+        """Where the signing key is."""
+        return Path(self.signing_key_file) if self.signing_key_file else data_dir / "policy-signing-key.pem"

@@ -1,0 +1,279 @@
+"""From a question to an answer: judge, reserve, record, answer. Fails closed at every step.
+
+An answer is given only when the audit stream has the decision. When that cannot be had in time, the reservation is given
+back, the attempt is closed, and nothing was permitted.
+"""
+
+import asyncio
+import hashlib
+
+import msgspec
+
+from penstock.contracts.audit import DecisionRecord, OutcomeRecord, Who
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import Decision, DecisionContext, Question, Reason
+from penstock.kit.clock import Clock
+from penstock.kit.identity import Claims
+from penstock.kit.metrics import Metrics
+from penstock.kit.recorder import Place, Recorder
+from services.policy.accounts import Accounts, Hold, Reserved
+from services.policy.config import Config
+from services.policy.decide import UNPRICED, Verdict, price, refuse
+from services.policy.keys import ApiKey
+from services.policy.ledger import Spent
+from services.policy.limits import NANO, Pot
+from services.policy.question import check
+from services.policy.remembered import Remembered, over
+from services.policy.rulebook import Rulebook
+
+RESOURCE_MAX = 256
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One question, who asks it, and what it stands for. `due`: when an outcome is overdue, 0 when none will come."""
+
+    question: Question
+    claims: Claims
+    meta: Meta
+    digest: str
+    bundle: str
+    nano: int
+    tokens: int
+    due: float
+
+
+class Evaluator:
+    """Answers questions. Raises Failure: INVALID, UNAUTHENTICATED, CONFLICT, and UNAVAILABLE for fail closed."""
+
+    def __init__(
+        self, rules: Rulebook, accounts: Accounts, recorder: Recorder, clock: Clock, metrics: Metrics, config: Config
+    ) -> None:
+        self._rules = rules
+        self._accounts = accounts
+        self._recorder = recorder
+        self._clock = clock
+        self._metrics = metrics
+        self._config = config
+        self._remembered = Remembered(config.decisions_remembered_max)
+
+    async def evaluate(self, question: Question, claims: Claims, meta: Meta) -> Decision:
+        """One decision for one attempt, however often it is asked."""
+        check(question)
+        now = self._clock.now()
+        key = self._rules.key_of(claims, now)
+        digest = digest_of(question, claims)
+        given = self._remembered.get(claims.tenant, question.attempt, digest)
+        if given is not None:
+            return given
+        asked, verdict = self._judged(question, claims, meta, digest, key, now)
+        decision = await self._decided(asked, verdict, self._rules.pots(claims, key, now))
+        self._remembered.put(claims.tenant, question.attempt, digest, decision)
+        self._metrics.decisions.add(question.action.name, decision.context.effect)
+        return decision
+
+    async def evaluate_many(self, questions: list[Question], claims: Claims, meta: Meta) -> list[Decision]:
+        """Each by itself, in order; nothing is reserved, and no outcome will come. For lists of what may be done."""
+        if len(questions) > self._config.questions_max:
+            raise Failure(Code.TOO_LARGE, f"at most {self._config.questions_max} questions at once")
+        for question in questions:
+            check(question)
+        now = self._clock.now()
+        key = self._rules.key_of(claims, now)
+        bundle = self._rules.bundle
+        team = key.team if key else ""
+        verdicts = bundle.judge(claims, questions, self._rules.obligations, team, now)
+        decisions: list[Decision] = []
+        waiting: list[asyncio.Future[int]] = []
+        for question, verdict in zip(questions, verdicts, strict=True):
+            digest = digest_of(question, claims)
+            asked = Asked(question, claims, meta, f"list:{digest}", bundle.version, 0, 0, 0.0)
+            decision = answer(asked, verdict)
+            decisions.append(decision)
+            waiting.append(self._put(await self._recorder.place(), asked, decision, ()))
+        if not await self._stored(waiting):
+            raise _unrecorded()
+        return decisions
+
+    def _judged(
+        self, question: Question, claims: Claims, meta: Meta, digest: str, key: ApiKey | None, now: float
+    ) -> tuple[Asked, Verdict]:
+        bundle = self._rules.bundle
+        verdict = bundle.judge(claims, [question], self._rules.obligations, key.team if key else "", now)[0]
+        nano = price(question.reserve, self._config.unknown_price, self._config.estimate_nano_per_token)
+        if nano is None and verdict.permits:
+            verdict = UNPRICED
+        due_s = min(question.outcome_due_s, self._config.lease_max_s)
+        return (
+            Asked(
+                question=question,
+                claims=claims,
+                meta=meta,
+                digest=digest,
+                bundle=bundle.version,
+                nano=nano or 0,
+                tokens=question.reserve.tokens if question.reserve else 0,
+                due=now + due_s if due_s else 0.0,
+            ),
+            verdict,
+        )
+
+    async def _decided(self, asked: Asked, verdict: Verdict, pots: tuple[Pot, ...]) -> Decision:
+        """The answer, once it is in the audit stream."""
+        place = await self._recorder.place()
+        try:
+            decision = answer(asked, verdict)
+            held: tuple[Pot, ...] = ()
+            if verdict.permits and pots and (asked.nano or asked.tokens):
+                decision = await self._reserved(asked, verdict, decision, pots)
+                held = pots if decision.decision else ()
+            stored = self._put(place, asked, decision, held)
+        finally:
+            place.give_back()
+        if not await self._stored([stored]):
+            await self._undo(asked, decision, bool(held))
+            raise _unrecorded()
+        if held:
+            self._metrics.reserved_nano.add(by=asked.nano)
+        return decision
+
+    async def _reserved(self, asked: Asked, verdict: Verdict, decision: Decision, pots: tuple[Pot, ...]) -> Decision:
+        now = self._clock.now()
+        hold = Hold(
+            attempt=asked.question.attempt,
+            digest=asked.digest,
+            nano=asked.nano,
+            tokens=asked.tokens,
+            due=asked.due or now + self._config.lease_max_s,
+            pots=pots,
+            answer=msgspec.json.encode(decision),
+        )
+        reserved = await self._accounts.reserve(asked.claims.tenant, hold)
+        match reserved.state:
+            case "held":
+                return msgspec.json.decode(reserved.answer, type=Decision)
+            case "short":
+                return answer(asked, refuse(Code.BUDGET_EXHAUSTED, _short(asked, reserved)))
+            case "over":
+                raise over()
+            case "conflict":
+                raise Failure(Code.CONFLICT, "this attempt stands for another question: ask with a new attempt id")
+            case "reserved":
+                context = msgspec.structs.replace(decision.context, remaining_nano=reserved.left)
+                return msgspec.structs.replace(decision, context=context)
+
+    def _put(self, place: Place, asked: Asked, decision: Decision, held: tuple[Pot, ...]) -> asyncio.Future[int]:
+        stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        tenant = asked.claims.tenant
+        place.put(self._recorder.envelope(record(asked, decision, held), tenant), tenant, stored)
+        return stored
+
+    async def _stored(self, waiting: list[asyncio.Future[int]]) -> bool:
+        """Whether the stream has them all in time."""
+        try:
+            async with asyncio.timeout(self._config.record_timeout_s):
+                await asyncio.gather(*waiting)
+        except (Failure, TimeoutError):
+            for future in waiting:
+                if not future.cancel() and not future.cancelled():
+                    future.exception()
+            return False
+        return True
+
+    async def _undo(self, asked: Asked, decision: Decision, held: bool) -> None:
+        """The record will still be written one day: an outcome says that nothing came of it, and the attempt is over.
+
+        What cannot be given back now is settled by the lease.
+        """
+        tenant, attempt = asked.claims.tenant, asked.question.attempt
+        self._remembered.put(tenant, attempt, asked.digest, None)
+        if not decision.decision:
+            return
+        outcome = OutcomeRecord(
+            decision=decision.context.id,
+            attempt=attempt,
+            status="cancelled",
+            action=asked.question.action.name,
+            resource=resource_name(asked.question),
+            code=Code.UNAVAILABLE,
+            request=asked.meta.request,
+            job=asked.meta.job,
+            step=asked.meta.step,
+            traceparent=asked.meta.traceparent,
+        )
+        try:
+            if held:
+                await self._accounts.settle(tenant, [Spent(attempt, 0, 0)])
+            await self._recorder.enqueue(self._recorder.envelope(outcome, tenant), tenant)
+        except Failure:
+            return
+
+
+def digest_of(question: Question, claims: Claims) -> str:
+    """Stands for what is asked and by whom: the same attempt may not be asked about something else."""
+    digest = hashlib.sha256(msgspec.json.encode(question))
+    digest.update(f"\n{claims.tenant}\n{claims.sub}\n{claims.run}\n{claims.key}".encode())
+    return digest.hexdigest()
+
+
+def answer(asked: Asked, verdict: Verdict) -> Decision:
+    """The decision as it is given. Its id is derived, so that the same answer to the same attempt has one id."""
+    claims = asked.claims
+    seed = (
+        f"{claims.tenant}\n{asked.question.attempt}\n{asked.digest}\n{asked.bundle}\n{verdict.effect}\n{verdict.code}"
+    )
+    return Decision(
+        verdict.permits,
+        DecisionContext(
+            id=f"dec_{hashlib.sha256(seed.encode()).hexdigest()[:32]}",
+            effect=verdict.effect,
+            code=verdict.code,
+            reasons=verdict.reasons,
+            bundle=asked.bundle,
+            obligations=verdict.obligations,
+            tenant=claims.tenant,
+            subject=claims.sub,
+        ),
+    )
+
+
+def record(asked: Asked, decision: Decision, held: tuple[Pot, ...]) -> DecisionRecord:
+    """What the audit stream keeps of it."""
+    context, claims, meta = decision.context, asked.claims, asked.meta
+    return DecisionRecord(
+        decision=context.id,
+        attempt=asked.question.attempt,
+        effect=context.effect,
+        who=Who(claims.sub, claims.chain, claims.key),
+        action=asked.question.action.name,
+        resource=resource_name(asked.question),
+        bundle=context.bundle,
+        code=context.code,
+        reasons=context.reasons,
+        obligations=context.obligations,
+        arguments_digest=asked.question.arguments_digest,
+        accounts=tuple(pot.name for pot in held),
+        reserved_nano=asked.nano if held else 0,
+        reserved_tokens=asked.tokens if held else 0,
+        outcome_due=asked.due if decision.decision else 0.0,
+        request=meta.request,
+        job=meta.job,
+        step=meta.step,
+        traceparent=meta.traceparent,
+    )
+
+
+def resource_name(question: Question) -> str:
+    """In Cedar's spelling, cut: a caller may have named it."""
+    return f'{question.resource.type}::"{question.resource.id[:RESOURCE_MAX]}"'
+
+
+def _short(asked: Asked, reserved: Reserved) -> Reason:
+    left = max(0, reserved.left)
+    if reserved.what == "tokens":
+        return Reason("budget", f"{reserved.pot} has {left} tokens left, this may take {asked.tokens}")
+    return Reason("budget", f"{reserved.pot} has ${left / NANO:.6f} left, this may cost ${asked.nano / NANO:.6f}")
+
+
+def _unrecorded() -> Failure:
+    return Failure(Code.UNAVAILABLE, "the decision could not be recorded: nothing was permitted", retry_after_s=1.0)

@@ -1,0 +1,82 @@
+"""The policy service: its parts, its endpoints, its process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+from penstock.contracts.policy import Key
+from penstock.contracts.subjects import (
+    AUDIT_BATCH,
+    KEYS,
+    POLICY,
+    POLICY_AUTHENTICATE,
+    POLICY_BALANCES,
+    POLICY_DELEGATE,
+    POLICY_EVALUATE,
+    POLICY_EVALUATIONS,
+    SETTLE_SINK,
+    TOKEN,
+)
+from penstock.kit.service import Background, Parts, Service, answer, listen, run
+from penstock.kit.store import Store
+from services.policy.accounts import Accounts
+from services.policy.config import Config
+from services.policy.evaluate import Evaluator
+from services.policy.handlers import Handlers
+from services.policy.rebuild import Rebuilder
+from services.policy.rulebook import rulebook
+from services.policy.settle import Settler
+from services.policy.tokens import signer_at
+from services.policy.upkeep import Every
+
+
+@asynccontextmanager
+async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
+    """The service, until the block is left."""
+    rules = rulebook(config, parts.config_dir, parts.data_dir, parts.log, parts.metrics)
+    signer = signer_at(config.signing_key(parts.data_dir))
+    await _publish(parts, signer.public)
+    store = Store(config.store_url.reveal(), timeout_s=config.store_timeout_s)
+    rebuilder = Rebuilder(parts.bus, config.rebuild_page_max)
+    accounts = Accounts(
+        store,
+        rebuilder.ledger_of,
+        parts.clock,
+        timeout_s=config.store_timeout_s,
+        settled_kept_s=config.settled_kept_s,
+    )
+    parts.readiness.add("store", accounts.check)
+    evaluator = Evaluator(rules, accounts, parts.recorder, parts.clock, parts.metrics, config)
+    settler = Settler(accounts, parts.metrics, parts.log)
+    handlers = Handlers(rules, evaluator, accounts, signer, parts.identities, parts.clock, config)
+    many, few = config.evaluate_in_flight_max, config.calls_in_flight_max
+    endpoints = [
+        answer(POLICY_EVALUATE, handlers.evaluate, in_flight_max=many),
+        answer(POLICY_EVALUATIONS, handlers.evaluations, in_flight_max=few),
+        answer(POLICY_DELEGATE, handlers.delegate, in_flight_max=few),
+        answer(POLICY_BALANCES, handlers.balances, in_flight_max=few),
+        answer(POLICY_AUTHENTICATE, handlers.authenticate, in_flight_max=few, open_to_all=True),
+        answer(TOKEN, handlers.token, in_flight_max=few, open_to_all=True),
+        listen(AUDIT_BATCH, SETTLE_SINK, settler.heard),
+    ]
+    background: list[Background] = [
+        Every("reload", config.reload_every_s, rules.look, parts.clock, parts.log).run,
+        Every("leases", config.expire_every_s, settler.expire, parts.clock, parts.log).run,
+    ]
+    try:
+        yield Service(POLICY, endpoints, background=background)
+    finally:
+        await store.close()
+
+
+async def _publish(parts: Parts, public: Key) -> None:
+    """The public key, where every service looks for it."""
+    bucket = parts.bus.bucket(KEYS)
+    found = await bucket.get(public.kid, fresh=True)
+    if found is None or found.value != public:
+        await bucket.put(public.kid, public)
+    await parts.identities.refresh()
+
+
+def main() -> NoReturn:
+    run(build, Config, POLICY)
