@@ -82,9 +82,8 @@ class Folder:
         for folder in sorted(root.rglob("*.p")):
             parts = folder.relative_to(root).with_suffix("").parts
             digits = "".join(part.lstrip("x") for part in parts)
-            for file in sorted(folder.iterdir(), key=lambda file: file.name.zfill(3)):
-                if digits.isdigit() and file.name.isdigit():
-                    yield int(digits), int(file.name), file
+            for name in _numbers(folder) if digits.isdigit() else []:
+                yield int(digits), name, folder / str(name)
 
     def _widest(self, name: str, full: str, width: int) -> tuple[bytes, int]:
         """The exact file, or the full one, or the narrowest that is wider; and its width. Raises Missing."""
@@ -92,9 +91,7 @@ class Folder:
             data = self._read(candidate)
             if data is not None:
                 return data, wide
-        wider = self.path / f"{full}.p"
-        names = [int(file.name) for file in wider.iterdir() if file.name.isdigit()] if wider.is_dir() else []
-        for other in sorted(names):
+        for other in _numbers(self.path / f"{full}.p"):
             data = self._read(f"{full}.p/{other}") if other > width else None
             if data is not None:
                 return data, other
@@ -115,6 +112,14 @@ class Folder:
             return (self.path / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The widths in a folder of partial tiles, which the writer may take away at any time."""
+    try:
+        return sorted(int(file.name) for file in folder.iterdir() if file.name.isdigit())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def outside_path(digest: str) -> str:

@@ -68,15 +68,15 @@ class Log:
         """Of the last message in the log; 0 when there is none."""
         return self._sequence
 
-    def append(self, messages: Sequence[Message]) -> int:
-        """How many records were added: all of messages that are not in the log yet. Durable when it returns.
+    def append(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages that were added: those that are not in the log yet. Durable when it returns.
 
         Raises OutOfOrder before anything is written.
         """
         fresh = self._fresh(messages)
         made = [entry for message in fresh for entry in entries(message)]
         if not made:
-            return 0
+            return []
         hashed = [(leaf_hash(entry.data), entry.data) for entry in made]
         for entry in made:
             if entry.outside:
@@ -88,7 +88,7 @@ class Log:
             self._edge.append(leaf)
             self._entries.append(entry_data)
         self._sequence, self._at = fresh[-1].sequence, fresh[-1].at
-        return len(made)
+        return fresh
 
     def publish(self) -> Head:
         """Signs all there is, unless the last checkpoint covers it."""

@@ -23,6 +23,7 @@ class Opened:
 class Facts:
     """What the log is searched by, and what the record does to the pairs. Empty where the record does not say."""
 
+    kind: str = "other"
     job: str = ""
     request: str = ""
     decision: str = ""
@@ -38,7 +39,7 @@ def facts(record: bytes | msgspec.Raw, tenant: str) -> Facts:
             return _of_decision(msgspec.json.decode(envelope.data, type=DecisionRecord), tenant)
         if envelope.type == OUTCOME:
             outcome = msgspec.json.decode(envelope.data, type=OutcomeRecord)
-            return Facts(outcome.job, outcome.request, outcome.decision, closes=outcome.decision)
+            return Facts("outcome", outcome.job, outcome.request, outcome.decision, closes=outcome.decision)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass  # it stands in the log all the same; only the index cannot name it
     return Facts()
@@ -47,7 +48,7 @@ def facts(record: bytes | msgspec.Raw, tenant: str) -> Facts:
 def _of_decision(decision: DecisionRecord, tenant: str) -> Facts:
     waits = decision.effect in _ACTS and decision.outcome_due > 0
     opened = Opened(decision.decision, tenant, decision.outcome_due) if waits else None
-    return Facts(decision.job, decision.request, decision.decision, opened)
+    return Facts("decision", decision.job, decision.request, decision.decision, opened)
 
 
 @dataclass(slots=True)

@@ -52,6 +52,7 @@ class _Check:
     order: Order = field(default_factory=Order)
     pairs: Pairs = field(default_factory=Pairs)
     edge: Edge = field(default_factory=Edge)
+    note: bytes | None = None
 
     def run(self, now: float, known: Sequence[bytes]) -> Findings:
         head, signed_by = self._head()
@@ -89,7 +90,7 @@ class _Check:
 
     def _head(self) -> tuple[Head | None, str]:
         """With a bad signature the checks go on against what the checkpoint claims, so that all is told at once."""
-        note = self.folder.checkpoint()
+        note = self.note = self.folder.checkpoint()
         if note is None:
             self._say(f"checkpoint: it is not there; {self.folder.path} holds no log, or its head was taken away")
             return None, ""
@@ -233,9 +234,12 @@ class _Check:
 
     def _begins(self, level: int | None, index: int, width: int, now: int, file: Path) -> bool:
         try:
+            found = file.read_bytes()
             if level is None:
-                return file.read_bytes() == tiles.bundle(self.folder.entries(index, now)[:width])
-            return file.read_bytes() == b"".join(self.folder.hashes(level, index, now)[:width])
+                return found == tiles.bundle(self.folder.entries(index, now)[:width])
+            return found == b"".join(self.folder.hashes(level, index, now)[:width])
+        except FileNotFoundError:
+            return True  # the full one has come and the writer took it away
         except (Missing, BrokenBundle):
             return True  # told already, of the file that is broken
 
@@ -258,6 +262,14 @@ class _Check:
         return lambda level, index: self.folder.node(level, index, size)
 
     def _tail(self, head: Head) -> int:
+        """How many records are not signed yet. What seems wrong is not, if the writer signed on meanwhile."""
+        before, note = len(self.problems), self.folder.checkpoint()
+        count = self._tail_lines(head)
+        if note != self.note or note != self.folder.checkpoint():
+            del self.problems[before:]
+        return count
+
+    def _tail_lines(self, head: Head) -> int:
         index = head.size
         for line in tail.read(self.folder.tail()):
             if isinstance(line, tail.Broken):

@@ -264,6 +264,9 @@ class Metrics:
         self.audit_records = Counter(r, "penstock_audit_records_total", "Records put into the log.", "type")
         self.audit_size = Gauge(r, "penstock_audit_log_size", "Leaves in the log.")
         self.audit_checkpoint_size = Gauge(r, "penstock_audit_checkpoint_size", "Leaves under the last checkpoint.")
+        self.audit_checkpoint_lag_seconds = Gauge(
+            r, "penstock_audit_checkpoint_lag_seconds", "Age of the oldest leaf that no checkpoint covers; 0: none."
+        )
         self.audit_orphans = Gauge(r, "penstock_audit_orphans", "Decisions whose outcome is overdue.")
         self.policy_bundle_errors = Counter(r, "penstock_policy_bundle_errors_total", "Bundles that were refused.")
         self.reserved_nano = Counter(
