@@ -42,7 +42,8 @@ async def tool_executor(config: Config, parts: Parts) -> AsyncIterator[Service]:
     file = Path(config.tools_file) if config.tools_file else parts.config_dir / "tools.yaml"
     registry = Registry(file, runner, waiting_max=config.tool_waiting_max, wait_s=config.tool_wait_s)
     try:
-        await store.do("PING")
+        await store.check()
+        parts.readiness.add("store", store.check)
         await _first(registry)
         keep_s, once_s = config.ledger_keep_s, config.ledger_once_keep_s
         ledger = Ledger(store, LedgerLimits(config.ledger_lease_s, keep_s, once_s, once_s))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.contracts.errors import Code, Failure
 from penstock.contracts.tools import ToolResult
 from services.tool_executor.check import BadArguments
 from services.tool_executor.request import text_of
@@ -17,6 +18,8 @@ from services.tool_executor.sqlite import Caps, QueryFailed, QueryStopped, Rows,
 from services.tool_executor.statement import BadStatement, Statement, analyse
 from services.tool_executor.toolsfile import BadToolsFile, ToolEntry
 
+_GRACE_S = 0.8
+"""A statement that is stopped has so long to say so."""
 _FREE = "sql"
 """The argument that holds the statement of a tool which has none of its own."""
 
@@ -66,16 +69,22 @@ class SqlRunner:
         query = SqliteQuery(self._path, statement, parameters, self._caps, timeout_s)
         work = self._threads.submit(query.run)
         ended = asyncio.wrap_future(work)
+        ended.add_done_callback(lambda it: it.cancelled() or it.exception())  # seen, even when nobody waits any more
         try:
-            rows = await asyncio.shield(ended)
+            async with asyncio.timeout(timeout_s + _GRACE_S):
+                rows = await asyncio.shield(ended)
         except asyncio.CancelledError:
             query.stop()
-            if not work.cancel():
-                await asyncio.wait([ended])
-            _ = ended.cancelled() or ended.exception()  # nobody else looks at it
+            work.cancel()
+            await asyncio.wait([ended], timeout=_GRACE_S)
             raise
+        except TimeoutError:
+            query.stop()
+            if statement.writes:
+                raise Failure(Code.UNKNOWN_OUTCOME, f"the database did not stop within {timeout_s:g} s") from None
+            return _too_late(timeout_s)
         except QueryStopped:
-            return ToolResult(f"no answer within {timeout_s:g} s; nothing was changed", is_error=True)
+            return _too_late(timeout_s)
         except QueryFailed as error:
             return ToolResult(f"the database refused it: {error}", is_error=True)
         return _result(rows)
@@ -123,6 +132,10 @@ def _result(rows: Rows) -> ToolResult:
     if rows.changed >= 0:
         body = {"changed": rows.changed, "rows": objects} if names else {"changed": rows.changed}
     return ToolResult(msgspec.json.encode(body).decode(), truncated=rows.truncated, media_type="application/json")
+
+
+def _too_late(timeout_s: float) -> ToolResult:
+    return ToolResult(f"no answer within {timeout_s:g} s; nothing was changed", is_error=True)
 
 
 def _shown(value: Value) -> Value:

@@ -66,13 +66,17 @@ class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows_max: int = 200
 
 
+def _no_parameters() -> Schema:
+    return {"type": "object", "properties": {}}
+
+
 class ToolEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One tool as it stands in the file."""
 
     name: str
     description: str
     kind: Literal["http", "sql"]
-    parameters: Schema = {"type": "object", "properties": {}}
+    parameters: Schema = msgspec.field(default_factory=_no_parameters)
     effect: Effect = "read"
     labels: tuple[str, ...] = ()
     timeout_s: float = 30.0

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Sequence
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError, NoScriptError, RedisError
 
 from penstock.contracts.errors import Code, Failure
 
@@ -24,6 +26,7 @@ class Script:
 class Store:
     """One pool of connections. Answers are bytes, ints, None and lists of these.
 
+    A command whose connection broke is sent again, and may then have run twice: write what bears it.
     Every method raises Failure(UNAVAILABLE) when the store cannot be reached, is full or is still loading.
     """
 
@@ -36,6 +39,8 @@ class Store:
                 socket_connect_timeout=timeout_s,
                 max_connections=connections_max,
                 timeout=timeout_s,
+                retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+                retry_on_error=[ConnectionError],
             )
         )
 
@@ -70,6 +75,10 @@ class Store:
     async def _send(self, *command: Argument) -> object:
         answer: object = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         return answer
+
+    async def check(self) -> None:
+        """For readiness: returns when the store answers."""
+        await self.do("PING")
 
     async def close(self) -> None:
         """Lets go of every connection."""
