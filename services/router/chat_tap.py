@@ -5,7 +5,7 @@ from enum import Enum
 import msgspec
 
 from penstock.contracts.llm import Usage
-from services.router.fault import Fault, FaultKind, read_error, told
+from services.router.fault import NOTHING, Fault, FaultKind, is_nothing, read_error, told
 from services.router.sse import SseEvent
 from services.router.usage import Reported, counted, guessed
 
@@ -34,7 +34,7 @@ class _Choice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: Reported | msgspec.UnsetType | None = msgspec.UNSET
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NOTHING
     model: str = ""
 
 
@@ -45,7 +45,7 @@ class _WholeChoice(msgspec.Struct):
 class _Whole(msgspec.Struct):
     choices: list[_WholeChoice] | None = None
     usage: Reported | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NOTHING
     model: str = ""
 
 
@@ -73,7 +73,7 @@ def read_whole(body: bytes) -> Told:
         whole = _WHOLE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Fault(FaultKind.GARBAGE, "the provider's answer is not a chat completion", sent=True) from None
-    if whole.error is not None and bytes(whole.error) != b"null":
+    if not is_nothing(whole.error):
         raise told(read_error(whole.error))
     if not whole.choices:
         raise Fault(FaultKind.GARBAGE, "the provider's answer holds no choice", sent=True)
@@ -105,7 +105,7 @@ class ChatTap:
         chunk = _decode(data)
         if chunk is None:
             return Sort.CONTENT, event.raw
-        if chunk.error is not None and bytes(chunk.error) != b"null":
+        if not is_nothing(chunk.error):
             raise told(read_error(chunk.error))
         if event.name == b"error":
             raise told(read_error(msgspec.Raw(data)))

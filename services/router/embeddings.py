@@ -3,7 +3,7 @@
 import msgspec
 
 from services.router.chat_tap import Told
-from services.router.fault import Fault, FaultKind, read_error, told
+from services.router.fault import NOTHING, Fault, FaultKind, is_nothing, read_error, told
 from services.router.usage import Reported, counted
 
 
@@ -15,7 +15,7 @@ class _Vector(msgspec.Struct):
 class _Answer(msgspec.Struct):
     data: list[_Vector] | None = None
     usage: Reported | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NOTHING
     model: str = ""
 
 
@@ -33,7 +33,7 @@ def read(body: bytes, count: int) -> tuple[list[list[float]], Told]:
         answer = _ANSWER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise _garbage("is not a list of embeddings") from None
-    if answer.error is not None and bytes(answer.error) != b"null":
+    if not is_nothing(answer.error):
         raise told(read_error(answer.error))
     vectors: list[list[float]] = [[] for _ in range(count)]
     found = answer.data or []

@@ -58,13 +58,17 @@ class Fault(Failure):
         self.window = 0
 
 
+NOTHING = msgspec.Raw(b"null")
+"""For a raw field that may be missing: a union of Raw and None does not decode."""
+
+
 class ProviderError(msgspec.Struct):
     """`error` of an OpenAI-wire body. Providers put strings, numbers and null in its fields."""
 
-    message: msgspec.Raw | None = None
-    type: msgspec.Raw | None = None
-    code: msgspec.Raw | None = None
-    param: msgspec.Raw | None = None
+    message: msgspec.Raw = NOTHING
+    type: msgspec.Raw = NOTHING
+    code: msgspec.Raw = NOTHING
+    param: msgspec.Raw = NOTHING
 
 
 def exhausted(faults: list[Fault]) -> Failure:
@@ -132,9 +136,12 @@ def _error_in(body: bytes) -> ProviderError:
     return read_error(found.error)
 
 
-def _text(raw: msgspec.Raw | None) -> str:
-    if raw is None:
-        return ""
+def is_nothing(raw: msgspec.Raw) -> bool:
+    """Missing, or null."""
+    return raw is NOTHING or bytes(raw) == b"null"
+
+
+def _text(raw: msgspec.Raw) -> str:
     try:
         value = msgspec.json.decode(raw, type=str | int | float | None)
     except msgspec.DecodeError:

@@ -68,7 +68,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Message(msgspec.Struct):
     role: str = ""
-    content: msgspec.Raw | None = None
+    content: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Request(msgspec.Struct):
@@ -133,9 +133,7 @@ def _words(text: str) -> list[str]:
     return [word + " " for word in words[:-1]] + words[-1:]
 
 
-def _text(content: msgspec.Raw | None) -> str:
-    if content is None:
-        return ""
+def _text(content: msgspec.Raw) -> str:
     found = msgspec.json.decode(content, type=str | list[_Part] | None)
     if isinstance(found, list):
         return "\n".join(part.text for part in found if part.text)
