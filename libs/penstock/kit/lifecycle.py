@@ -128,7 +128,7 @@ class Host(Generic[ConfigType]):
             try:
                 return await step()
             except Failure as failure:
-                if failure.code not in WORTH_WAITING:
+                if failure.code not in WORTH_WAITING or self.readiness.crashed:
                     raise
                 tries += 1
                 if failure.detail != said:
