@@ -1,7 +1,7 @@
 """From a question to an answer: judge, reserve, record, answer. Fails closed at every step.
 
-An answer is given only when the audit stream has the decision. When that cannot be had in time, the reservation is given
-back, the attempt is closed, and nothing was permitted.
+An answer is given only when the audit stream has the decision. When that cannot be had in time, the reservation is
+given back, the attempt is closed, and nothing was permitted.
 """
 
 import asyncio

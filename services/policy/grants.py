@@ -1,7 +1,7 @@
 """What a token is granted: at the origin from an API key, and narrower for every run below it. Pure.
 
-Narrowing closes two holes of the Agent Delegation Chain Spec 0.1: empty tools are none, and a child's budget is an account
-inside its parent's, so that any number of siblings together spend no more than the parent may.
+Narrowing closes two holes of the Agent Delegation Chain Spec 0.1: empty tools are none, and a child's budget is an
+account inside its parent's, so that any number of siblings together spend no more than the parent may.
 """
 
 import hashlib
