@@ -20,6 +20,8 @@ class Wire:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._answers = asyncio.Event()
+        self._answers.set()
         self._refusing = False
         self._delay_s = 0.0
         self.port = 0
@@ -37,8 +39,13 @@ class Wire:
         """Nothing passes and nothing is closed: a partition, as both ends see it."""
         self._flows.clear()
 
+    def pause_answers(self) -> None:
+        """What clients say passes; what the target answers does not."""
+        self._answers.clear()
+
     def resume(self) -> None:
         self._flows.set()
+        self._answers.set()
 
     def cut(self) -> None:
         """Closes every connection as an orderly end, and refuses new ones until `mend`."""
@@ -87,18 +94,19 @@ class Wire:
         self._pairs[writer] = far_writer
         try:
             async with asyncio.TaskGroup() as directions:
-                directions.create_task(self._pass(reader, far_writer))
-                directions.create_task(self._pass(far_reader, writer))
+                directions.create_task(self._pass(reader, far_writer, self._flows))
+                directions.create_task(self._pass(far_reader, writer, self._answers))
         finally:
             self._pairs.pop(writer, None)
             far_writer.close()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, open_gate: asyncio.Event) -> None:
         with suppress(OSError):
             while chunk := await reader.read(_CHUNK_BYTES):
                 if self._delay_s:
                     await asyncio.sleep(self._delay_s)
                 await self._flows.wait()
+                await open_gate.wait()
                 writer.write(chunk)
                 await writer.drain()
                 self.bytes_passed += len(chunk)

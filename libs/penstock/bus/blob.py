@@ -88,7 +88,8 @@ class BlobStore:
             for record in page:
                 number = BLOB_CHUNK.parse(record.subject)["n"]
                 size += len(record.data)
-                found[int(number) if number.isdigit() else -1] = record
+                if number.isdecimal():
+                    found[int(number)] = record
                 after = record.sequence
             if size > self._max_bytes:
                 raise Failure(Code.TOO_LARGE, f"the body is above the limit of {self._max_bytes} bytes")

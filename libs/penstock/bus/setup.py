@@ -6,6 +6,7 @@ import msgspec
 
 from penstock.bus.jetstream import JetStream, Refused
 from penstock.bus.store_config import (
+    AnyBucket,
     Settings,
     Value,
     bucket_settings,
@@ -51,7 +52,7 @@ class Table:
     """What must be there. The plane's own is made by `whole_table`."""
 
     stores: tuple[StreamStore, ...]
-    buckets: tuple[Bucket[object], ...]
+    buckets: tuple[AnyBucket, ...]
     consumers: tuple[Consumer, ...]
 
     def assets(self, replicas: int) -> list[_Asset]:

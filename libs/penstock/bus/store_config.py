@@ -1,6 +1,8 @@
 """The exact configuration of each stream, bucket and consumer, as JetStream's API writes it."""
 
-from penstock.contracts.endpoint import Bucket, Consumer, StreamStore
+from typing import Protocol
+
+from penstock.contracts.endpoint import Consumer, StreamStore
 
 Value = str | int | bool | list[str] | dict[str, int]
 Settings = dict[str, Value]
@@ -10,6 +12,18 @@ _UNLIMITED = -1
 
 OPERATORS_CHOICE = frozenset({"num_replicas", "placement", "description", "metadata"})
 """Left to whoever runs the broker; their values are not compared."""
+
+
+class AnyBucket(Protocol):
+    """A Bucket, whatever its values are."""
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+
+    @property
+    def store(self) -> StreamStore:
+        """The stream under it."""
 
 
 def stream_settings(store: StreamStore, replicas: int) -> Settings:
@@ -42,7 +56,7 @@ def stream_settings(store: StreamStore, replicas: int) -> Settings:
     }
 
 
-def bucket_settings(bucket: Bucket[object], replicas: int) -> Settings:
+def bucket_settings(bucket: AnyBucket, replicas: int) -> Settings:
     """A bucket's stream: one value per key."""
     return stream_settings(bucket.store, replicas) | {"max_msgs_per_subject": 1, "deny_delete": True}
 
