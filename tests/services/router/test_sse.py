@@ -1,5 +1,7 @@
 """Server-sent events come out the same however their bytes were cut."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +54,7 @@ def test_every_split_in_two_is_the_same(form: str) -> None:
 def test_any_cuts_of_any_stream_give_the_same_events(lines: list[bytes], ending: bytes, cuts: list[int]) -> None:
     data = ending.join(lines) + ending * 2
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    pieces = [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    pieces = [data[start:end] for start, end in itertools.pairwise(places)]
     whole = [each for each in said(parse(data)) if each != (None, b"")]
     assert [each for each in said(parse(*pieces)) if each != (None, b"")] == whole
 
