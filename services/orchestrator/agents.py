@@ -19,9 +19,9 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`max_steps`: model calls in one run; `calls_max`: tool calls that one answer may ask for; `parallel_max`: of them at
-    once; `deadline_s`: for a job that names none, 0 is the service's own; `answer_tokens`: the most that one model call
-    may write, 0 leaves it to the router."""
+    """`max_steps`: model calls in one run; `calls_max`: tool calls that one answer may ask for; `parallel_max`: of
+    these at once; `deadline_s`: for a job that names none, 0 is the service's own; `answer_tokens`: the most that one
+    model call may write, 0 leaves it to the router."""
 
     max_steps: Annotated[int, Meta(ge=1, le=500)] = 12
     calls_max: Annotated[int, Meta(ge=1, le=256)] = 16
@@ -32,7 +32,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 class Agent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One agent. `model`: an alias, empty for the router's default. `tools`: names of the tools it may ask for, and
-    `search_documents`, which is built in and searches `collections` (the first one where the model names none)."""
+    `search_documents`, which is built in and searches `collections` (the first one where the model names none).
+    `rights`: elevated rights such as `tools:dangerous` that it may use where whoever asks it has them."""
 
     name: Name
     instructions: str
@@ -40,6 +41,7 @@ class Agent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     model: str = ""
     tools: tuple[str, ...] = ()
     collections: tuple[Name, ...] = ("default",)
+    rights: tuple[str, ...] = ()
     limits: Limits = Limits()
 
 

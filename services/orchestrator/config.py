@@ -10,7 +10,8 @@ from services.orchestrator.again import Patience
 
 
 class Config(KitConfig, frozen=True, kw_only=True):
-    """agents_file: YAML, see agents.py; "" when there are no agents. agents_file_max_bytes: the largest that is read.
+    """agents_file: YAML, see agents.py; "" is agents.yaml in config_dir, which need not be there.
+    agents_file_max_bytes: the largest that is read.
     agents_check_every_s: how often the file is looked at for a change.
     runs_active_max: runs that this worker carries out at once; admissions_max: jobs that it admits at once.
     requests_max: requests of its endpoints that it answers at once, of each.
@@ -27,7 +28,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     model_stream_max_bytes: the largest streamed answer of one model call.
     tool_result_max_bytes: what a model is shown of one tool's result, in bytes of text; the rest is cut.
     history_turns_max: turns of a session that a model is given.
-    list_max: jobs in one page.
+    list_max: jobs in one page; events_max: events or frames in one answer.
     """
 
     agents_file: str = ""
@@ -43,7 +44,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     step_pause_max_s: Seconds = 10.0
     step_inline_max_bytes: Count = 200 * 1024
     claims_max: Count = 5
-    owner_wait_s: Annotated[float, Meta(gt=0)] = 2.0
+    owner_wait_s: Annotated[float, Meta(gt=0)] = 3.0
     occupied_pause_s: Annotated[float, Meta(gt=0)] = 2.0
     revision_pause_s: Annotated[float, Meta(gt=0)] = 5.0
     policy_pause_s: Annotated[float, Meta(gt=0)] = 1.0
@@ -52,6 +53,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     tool_result_max_bytes: Count = 64 * 1024
     history_turns_max: Count = 50
     list_max: Annotated[int, Meta(ge=1, le=1000)] = 100
+    events_max: Annotated[int, Meta(ge=1, le=10_000)] = 2000
 
     @property
     def patience(self) -> Patience:

@@ -9,19 +9,24 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from penstock.contracts.errors import Code, Failure
+from penstock.contracts.errors import Code, Failure, FailureBody
 from penstock.contracts.llm import Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.runs import StepDone, StepFailed, StepStarted
 from penstock.contracts.tools import Effect
 from penstock.kit.clock import Clock
 from services.orchestrator.again import Patience, again_after_s
+from services.orchestrator.blobs import Blobs
 from services.orchestrator.runlog import RunLog
 
 T = TypeVar("T")
 
 LEAVES_OPEN = frozenset({Code.UNKNOWN_OUTCOME, Code.DEADLINE, Code.CANCELLED, Code.INTERNAL})
 """Codes after which nobody knows whether a step of effect `once` had its effect."""
+
+
+DETAIL_MAX = 2000
+REASONS_MAX = 16
 
 
 class Parked(Exception):
@@ -50,27 +55,6 @@ class Try:
 
     number: int
     meta: Meta
-
-
-class Blobs:
-    """Where results go that are too large for the journal."""
-
-    def __init__(
-        self, put: Callable[[bytes], Awaitable[str]], get: Callable[[str], Awaitable[bytes]], inline_max_bytes: int
-    ) -> None:
-        self._put = put
-        self._get = get
-        self._inline_max_bytes = inline_max_bytes
-
-    async def check_in(self, data: bytes) -> tuple[msgspec.Raw | None, str]:
-        """`data` itself when it fits, otherwise the id under which it now is."""
-        if len(data) <= self._inline_max_bytes:
-            return msgspec.Raw(data), ""
-        return None, await self._put(data)
-
-    async def check_out(self, blob: str) -> bytes:
-        """What was checked in. Raises Failure NOT_FOUND when its time is over."""
-        return await self._get(blob)
 
 
 class Steps:
@@ -128,15 +112,11 @@ class Steps:
             )
         if recorded.error is not None:
             raise Failure.of(recorded.error)
-        data = bytes(recorded.result or b"")
+        data = await self._blobs.check_out(recorded.result, recorded.blob)
+        if data is None:
+            raise Parked("lost_result", f"the result of step {recorded.step} is no longer kept")
         try:
-            if recorded.blob:
-                data = await self._blobs.check_out(recorded.blob)
             return msgspec.json.decode(data, type=kind)
-        except Failure as failure:
-            if failure.code is not Code.NOT_FOUND:
-                raise
-            raise Parked("lost_result", f"the result of step {recorded.step} is no longer kept") from failure
         except msgspec.DecodeError as error:
             raise Parked("nondeterminism", f"the result of step {recorded.step} cannot be read") from error
 
@@ -193,7 +173,7 @@ class Steps:
         tries = self._log.state.tries.get(step, 0) + 1
         now = self._clock.now()
         pause_s = again_after_s(failure, effect, tries, now, self._meta.deadline, random.random(), self._patience)
-        error = failure.body()
+        error = shortened(failure.body())
         if pause_s is None:
             await self._log.append(
                 lambda n, time: StepDone(
@@ -207,6 +187,15 @@ class Steps:
             )
         )
         await self._clock.sleep(pause_s)
+
+
+def shortened(error: FailureBody) -> FailureBody:
+    """The failure as a journal keeps it: whatever a peer wrote, it fits into an event."""
+    return msgspec.structs.replace(
+        error,
+        detail=error.detail[:DETAIL_MAX],
+        reasons=tuple(text[:DETAIL_MAX] for text in error.reasons[:REASONS_MAX]),
+    )
 
 
 def arguments_hash(arguments: object) -> str:

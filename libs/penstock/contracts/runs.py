@@ -17,7 +17,8 @@ class RunEvent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type"
 
 class Created(RunEvent, frozen=True, tag="created"):
     """The run exists. `token` is its own transaction token, narrowed by policy. `job.input` is null and stands under
-    `input_blob` when it is too large for the journal."""
+    `input_blob` when it is too large for the journal. `digest` stands for the whole job: the same id with another job
+    is a conflict."""
 
     run: str
     tenant: str
@@ -28,6 +29,7 @@ class Created(RunEvent, frozen=True, tag="created"):
     deadline: float
     traceparent: str = ""
     input_blob: str = ""
+    digest: str = ""
 
 
 class Claimed(RunEvent, frozen=True, tag="claimed"):

@@ -266,6 +266,8 @@ RUN_INPUT = Work(
     runs.RunInput,
     Consumer("orchestrator", RUNS, "penstock.run.*.*.in.*.*", used_by=ORCHESTRATOR, held_max=20000),
     assigned_by=(ORCHESTRATOR,),
+    # a long run may outlive many workers: its journal tells a run that makes no progress from one that does
+    attempts_max=1_000_000,
 )
 RUN_DELIVER = Call(
     Subject("penstock.orchestrator.{worker}.deliver"),
