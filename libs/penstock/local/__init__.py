@@ -1,4 +1,5 @@
 """The plane on one machine with nothing installed by hand: servers and models that come as wheels.
 
-Imports nothing of ours: it starts processes and knows files, not messages.
+It starts processes and knows files, not messages; plane.py alone, which puts the whole together, asks penstock.bus for
+users and streams.
 """

@@ -37,36 +37,36 @@ class Layout:
 
     @property
     def broker(self) -> Path:
-        return self._folder("broker")
+        return self.folder("broker")
 
     @property
     def store(self) -> Path:
-        return self._folder("store")
+        return self.folder("store")
 
     @property
     def keys(self) -> Path:
-        return self._folder("keys")
+        return self.folder("keys")
 
     @property
     def config(self) -> Path:
-        return self._folder("config")
+        return self.folder("config")
 
     @property
     def policies(self) -> Path:
-        return self._folder("policies")
+        return self.folder("policies")
 
     @property
     def audit(self) -> Path:
-        return self._folder("audit")
+        return self.folder("audit")
 
     @property
     def files(self) -> Path:
         """What tools may read and write."""
-        return self._folder("files")
+        return self.folder("files")
 
     @property
     def logs(self) -> Path:
-        return self._folder("logs")
+        return self.folder("logs")
 
     def secret(self, name: str) -> Path:
         """The file of a random secret, made at the first call and the same ever after."""
@@ -89,7 +89,8 @@ class Layout:
         finally:
             os.close(handle)
 
-    def _folder(self, name: str) -> Path:
+    def folder(self, name: str) -> Path:
+        """A folder of this name, private like the others."""
         private_folder(self.root)
         return private_folder(self.root / name)
 

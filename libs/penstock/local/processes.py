@@ -65,8 +65,13 @@ class Program:
     def name(self) -> str:
         return self.child.command.name
 
+    def launch(self) -> None:
+        """Starts it, unless it runs, and does not wait until it is ready."""
+        if not self.child.running:
+            self.child.start()
+
     async def start(self) -> None:
-        self.child.start()
+        self.launch()
         try:
             await self.child.until_ready(lambda: self._ready(self.child), self._ready_timeout_s)
         except (StartFailed, asyncio.CancelledError):

@@ -1,0 +1,82 @@
+"""penstock up: the whole plane on this machine, until ^C or SIGTERM."""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from penstock.cli.desk import Commands, Desk
+from penstock.cli.exits import Exit
+from penstock.cli.screen import Screen
+from penstock.client.profile import FILE_NAME, Profile
+from penstock.local.environment import seed_file
+from penstock.local.layout import Layout, write_private
+from penstock.local.plane import Plane, PlaneSettings
+from penstock.local.processes import Notice, stop_signals
+from penstock.local.state import State
+
+TENANT = "default"
+
+
+def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("up", parents=[shared], help="run a whole plane on this machine", description=__doc__)
+    parser.add_argument("--no-model", action="store_true", help="without the small local model")
+    parser.add_argument("--http-port", type=int, default=0, help="where the HTTP edge listens")
+    parser.add_argument("--nats-port", type=int, default=0, help="where the broker listens")
+    parser.add_argument("--free-ports", action="store_true", help="any ports, not the usual ones (8080, 4222)")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.add_argument("--fast-disk", action="store_true", help="do not wait for the disk before acknowledging")
+    parser.set_defaults(run=run)
+
+
+async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
+    from penstock.cli.key_store import ensure_own, own_key_file  # needs what only the plane's extra brings
+
+    stop = stop_signals()
+    layout, screen = desk.layout, desk.screen
+    with layout.held():
+        new_key = ensure_own(layout, TENANT)
+        settings = PlaneSettings(
+            layout,
+            desk.environment,
+            tenants=(TENANT,),
+            model=not arguments.no_model,
+            ports={"http": arguments.http_port, "broker": arguments.nats_port},
+            free_ports=arguments.free_ports,
+            sync_always=not arguments.fast_disk,
+            log_level=arguments.log_level,
+        )
+        plane = Plane(settings, lambda notice: _tell(screen, notice))
+        key_file = own_key_file(layout).absolute()
+        _write_profile(layout, plane.state, key_file)
+        screen.note(f"data in {layout.root}")
+        with screen.working("starting"):
+            await plane.run(stop, lambda state: _ready(screen, state, new_key, key_file))
+    screen.data({"stopped": True})
+    screen.note("stopped")
+    return Exit.OK
+
+
+def _write_profile(layout: Layout, state: State, key_file: Path) -> None:
+    profile = Profile(
+        url=state.url,
+        tenant=state.tenant,
+        seed_file=str(seed_file(layout, f"tenant-{state.tenant}").absolute()),
+        api_key_file=str(key_file),
+        http_url=state.http_url,
+    )
+    write_private(layout.root / FILE_NAME, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
+
+
+def _ready(screen: Screen, state: State, new_key: str, key_file: Path) -> None:
+    screen.data({"ready": state})
+    screen.say(f"ready  HTTP {state.http_url}  NATS {state.url}  model: {state.model}", style="bold green")
+    if new_key:
+        screen.say(f"API key (shown once; kept for the commands here in {key_file}):\n  {new_key}")
+    screen.note("try: penstock chat 'Hello'    look after it: penstock doctor    stop it: ^C")
+
+
+def _tell(screen: Screen, notice: Notice) -> None:
+    screen.data({"part": notice.part, "what": notice.what, "detail": notice.detail})
+    if notice.what in ("ended", "failed"):
+        screen.wrong(f"{notice.part} {notice.what}: {notice.detail}; it is started again")
