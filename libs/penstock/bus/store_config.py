@@ -10,7 +10,7 @@ Settings = dict[str, Value]
 _NANOSECONDS = 1_000_000_000
 _UNLIMITED = -1
 
-OPERATORS_CHOICE = frozenset({"num_replicas", "placement", "description", "metadata"})
+OPERATORS_CHOICE = frozenset({"num_replicas", "placement", "description", "metadata", "pause_until"})
 """Left to whoever runs the broker; their values are not compared."""
 
 

@@ -166,18 +166,21 @@ async def emit_all(bus: Bus, count: int) -> None:
 
 
 async def test_what_was_emitted_while_a_follower_was_cut_off_comes_when_it_is_back(broker: NatsServer) -> None:
-    async with wire(broker.port) as link, verbs_bus(broker.url) as emitter:
-        async with verbs_bus(f"nats://127.0.0.1:{link.port}") as bus:
-            follower = Follower(bus, topic="a")
-            await emit(emitter, 0)
-            await follower.reached(1)
-            link.pause()
-            for n in range(1, 20):
-                await emit(emitter, n)
-            link.reset()
-            link.resume()
-            await follower.reached(20)
-            await follower.stop()
+    async with (
+        wire(broker.port) as link,
+        verbs_bus(broker.url) as emitter,
+        verbs_bus(f"nats://127.0.0.1:{link.port}") as bus,
+    ):
+        follower = Follower(bus, topic="a")
+        await emit(emitter, 0)
+        await follower.reached(1)
+        link.pause()
+        for n in range(1, 20):
+            await emit(emitter, n)
+        link.reset()
+        link.resume()
+        await follower.reached(20)
+        await follower.stop()
     assert follower.sequences == list(range(1, 21))
 
 

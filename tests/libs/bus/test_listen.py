@@ -211,19 +211,22 @@ async def test_order_holds_over_a_broker_that_is_restarted_and_killed(broker: Na
 
 async def test_order_holds_when_deliveries_are_lost_with_a_connection(broker: NatsServer) -> None:
     sink = Sink()
-    async with wire(broker.port) as link, verbs_bus(broker.url) as emitter:
-        async with verbs_bus(f"nats://127.0.0.1:{link.port}") as bus:
-            listener = await bus.listen(NOTED, NOTES_SINK, sink)
-            await emit_all(emitter, 0, 10)
-            await sink.reached(10)
-            for turn in range(1, 4):
-                link.pause_answers()
-                await emit_all(emitter, turn * 10, turn * 10 + 5)
-                link.reset()
-                link.resume()
-                await emit_all(emitter, turn * 10 + 5, turn * 10 + 10)
-                await sink.reached(turn * 10 + 10)
-            await listener.stop()
+    async with (
+        wire(broker.port) as link,
+        verbs_bus(broker.url) as emitter,
+        verbs_bus(f"nats://127.0.0.1:{link.port}") as bus,
+    ):
+        listener = await bus.listen(NOTED, NOTES_SINK, sink)
+        await emit_all(emitter, 0, 10)
+        await sink.reached(10)
+        for turn in range(1, 4):
+            link.pause_answers()
+            await emit_all(emitter, turn * 10, turn * 10 + 5)
+            link.reset()
+            link.resume()
+            await emit_all(emitter, turn * 10 + 5, turn * 10 + 10)
+            await sink.reached(turn * 10 + 10)
+        await listener.stop()
     assert list(dict.fromkeys(sink.notes)) == list(range(40))
 
 

@@ -12,9 +12,10 @@ from penstock.bus.pull import Delivery, Pull
 from penstock.bus.work import Bad, Works
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.meta import Meta
+from penstock.contracts.subjects import RELEASES
 from tests.support.eventually import eventually
 from tests.support.nats_server import NatsServer
-from tests.support.verbs import INPUT, RELEASES, SHORT, TASK, Note, verbs_bus
+from tests.support.verbs import INPUT, SHORT, TASK, Note, verbs_bus
 from tests.support.wire import wire
 
 
