@@ -36,6 +36,7 @@ class RunLog:
         self._clock = clock
         self._told = told
         self._turn = asyncio.Lock()
+        self._lost: RunLost | None = None
         self._writing: set[asyncio.Task[int]] = set()
 
     async def append(self, make: Callable[[int, float], AnyRunEvent]) -> int:
@@ -55,13 +56,17 @@ class RunLog:
 
     async def _write(self, make: Callable[[int, float], AnyRunEvent]) -> int:
         async with self._turn:
+            if self._lost is not None:
+                raise RunLost(str(self._lost), fenced=self._lost.fenced)
             event = make(self.state.n, self._clock.now())
             try:
                 sequence = await self._append(event)
             except Fenced as fenced:
-                raise RunLost("another worker has the run", fenced=True) from fenced
+                self._lost = RunLost("another worker has the run", fenced=True)
+                raise self._lost from fenced
             except Failure as failure:
-                raise RunLost(f"the journal cannot be written: {failure.code}", fenced=False) from failure
+                self._lost = RunLost(f"the journal cannot be written: {failure.code}", fenced=False)
+                raise self._lost from failure
             self.state.apply(sequence, event)
             self._told(self.state, event)
             return sequence
