@@ -22,7 +22,7 @@ from services.policy.config import Config
 from services.policy.decide import UNPRICED, Verdict, price, refuse
 from services.policy.keys import ApiKey
 from services.policy.ledger import Spent
-from services.policy.limits import NANO, Pot
+from services.policy.limits import Pot, dollars
 from services.policy.question import check
 from services.policy.remembered import Remembered, over
 from services.policy.rulebook import Rulebook
@@ -272,7 +272,7 @@ def _short(asked: Asked, reserved: Reserved) -> Reason:
     left = max(0, reserved.left)
     if reserved.what == "tokens":
         return Reason("budget", f"{reserved.pot} has {left} tokens left, this may take {asked.tokens}")
-    return Reason("budget", f"{reserved.pot} has ${left / NANO:.6f} left, this may cost ${asked.nano / NANO:.6f}")
+    return Reason("budget", f"{reserved.pot} has {dollars(left)} left, this may cost {dollars(asked.nano)}")
 
 
 def _unrecorded() -> Failure:

@@ -137,6 +137,12 @@ def to_nano(usd: float | str) -> int:
     return nano
 
 
+def dollars(nano: int) -> str:
+    """As a person reads it, exact: $0.0000007."""
+    whole, cents, rest = nano // NANO, nano % NANO // 10**7, nano % 10**7
+    return f"${whole}.{cents:02d}" + (f"{rest:07d}".rstrip("0") if rest else "")
+
+
 def _entries(tenant: str, entries: Entries) -> dict[str, tuple[Limit, ...]]:
     return {account: _checked(tenant, account, limit) for account, limit in entries.items()}
 

@@ -156,9 +156,7 @@ async def play(server: ValkeyServer, steps: list[tuple[str, int, int, int]]) -> 
             elif kind == "settle":
                 await world.settle(f"att_{number}", amount)
             elif kind == "together":
-                await asyncio.gather(
-                    *(world.reserve(f"att_{number}_{n}", amount, POTS, due_s=30) for n in range(4))
-                )
+                await asyncio.gather(*(world.reserve(f"att_{number}_{n}", amount, POTS, due_s=30) for n in range(4)))
             else:
                 clock.move(number)
                 await world.expire()

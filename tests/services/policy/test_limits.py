@@ -8,6 +8,7 @@ from services.policy.limits import (
     Limits,
     LimitsRefused,
     Pot,
+    dollars,
     kept_until,
     parse_limits,
     pots,
@@ -23,6 +24,13 @@ def test_dollars_become_nano_dollars_exactly() -> None:
     assert to_nano(12.5) == 12_500_000_000
     assert to_nano("0.000000001") == 1
     assert to_nano(0.1) == 100_000_000
+
+
+def test_nano_dollars_are_shown_as_dollars_exactly() -> None:
+    assert dollars(0) == "$0.00"
+    assert dollars(12_500_000_000) == "$12.50"
+    assert dollars(1_000_000_001) == "$1.000000001"
+    assert dollars(123_000_000) == "$0.123"
 
 
 @pytest.mark.parametrize("usd", [0, -1, "nan", "inf", "1e30", "ten", 0.0000000001])

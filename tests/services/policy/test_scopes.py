@@ -58,7 +58,19 @@ def test_tools_are_named_one_by_one_or_all_at_once() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Tool.call", "tool..call", "tool.call ", "tool.*.x", "tοol.call", "tool\u200b.call", "a" * 65, "**", ":x", "x:"],
+    [
+        "",
+        "Tool.call",
+        "tool..call",
+        "tool.call ",
+        "tool.*.x",
+        "tοol.call",
+        "tool\u200b.call",
+        "a" * 65,
+        "**",
+        ":x",
+        "x:",
+    ],
 )
 def test_a_text_that_only_looks_like_a_scope_is_refused(text: str) -> None:
     with pytest.raises(InvalidScope):

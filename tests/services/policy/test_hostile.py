@@ -1,0 +1,312 @@
+"""Keys and tokens that must not be believed, and questions that must not be answered."""
+
+import json
+import time
+
+import pytest
+
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.jobs import TokenReply, TokenRequest
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import ActionName, Entity, Question, Reserve
+from penstock.contracts.subjects import KEYS, TOKEN
+from services.policy.key_file import revoke_key
+from tests.services.policy.conftest import Plane, call_tool, complete
+from tests.support.eventually import eventually
+from tests.support.tokens import TestSigner, base64url
+
+
+async def refusal(plane: Plane, token: str) -> Failure:
+    with pytest.raises(Failure) as raised:
+        await plane.evaluate(complete(), token)
+    return raised.value
+
+
+def parts(token: str) -> tuple[dict[str, object], dict[str, object]]:
+    import base64
+
+    header, payload, _ = token.split(".")
+    read = [json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in (header, payload)]
+    return read[0], read[1]
+
+
+async def test_a_key_that_is_not_valid_is_refused_in_the_same_words_whatever_is_wrong(plane: Plane) -> None:
+    good = plane.key()
+    expired = plane.key(expires=2.0)
+    revoked = plane.key()
+    revoke_key(plane.folder / "keys.json", revoked.split("_")[1], now=3.0)
+    id = good.split("_")[1]
+    wrong = [
+        "",
+        "psk_",
+        "psk__",
+        id,
+        f"psk_{id}_",
+        f"psk_{id}_wrong",
+        good[:-1],
+        good + "x",
+        good.upper(),
+        f"psk_nobody00_{good.split('_', 2)[2]}",
+        expired,
+        revoked,
+        "psk_" + "a" * 10_000,
+        "sk-proj-abc",
+        good.replace("psk", "pѕk"),
+    ]
+    async with plane.policy():
+        for credential in wrong:
+            with pytest.raises(Failure) as raised:
+                await plane.authenticate(credential)
+            assert (raised.value.code, raised.value.detail) == (Code.UNAUTHENTICATED, "the API key is not valid")
+        assert (await plane.authenticate(good)).tenant == "acme"
+
+
+async def test_keys_and_tokens_are_in_no_log(plane: Plane) -> None:
+    good = plane.key()
+    async with plane.policy():
+        token = (await plane.authenticate(good)).token
+        await plane.evaluate(complete(), token)
+        with pytest.raises(Failure):
+            await plane.authenticate(good + "x")
+
+    logged = "".join(plane.lines)
+    assert good.split("_", 2)[2] not in logged
+    assert token not in logged
+
+
+async def test_a_tenants_client_gets_a_token_for_its_own_key_and_not_for_anothers(plane: Plane) -> None:
+    own, others = plane.key(), plane.key(tenant="globex")
+
+    async def exchange(credential: str, tenant: str) -> TokenReply:
+        return await plane.bus.call(TOKEN, TokenRequest(credential), Meta(), tenant=tenant, timeout_s=5)
+
+    async with plane.policy():
+        assert (await exchange(own, "acme")).tenant == "acme"
+        with pytest.raises(Failure) as raised:
+            await exchange(others, "acme")
+        assert (raised.value.code, raised.value.detail) == (Code.UNAUTHENTICATED, "the API key is not valid")
+
+
+async def test_a_revoked_key_ends_its_tokens_within_a_second(plane: Plane) -> None:
+    credential = plane.key()
+    async with plane.policy():
+        token = (await plane.authenticate(credential)).token
+        await plane.evaluate(complete(), token)
+        revoke_key(plane.folder / "keys.json", credential.split("_")[1], now=3.0)
+
+        async def refused() -> None:
+            assert (await refusal_or_none(plane, token)) is Code.UNAUTHENTICATED
+
+        await eventually(refused, within_s=1.0)
+
+
+async def refusal_or_none(plane: Plane, token: str) -> Code | None:
+    try:
+        await plane.evaluate(complete(), token)
+    except Failure as failure:
+        return failure.code
+    return None
+
+
+async def test_a_broken_keys_file_leaves_the_keys_as_they_were(plane: Plane) -> None:
+    credential = plane.key()
+    async with plane.policy():
+        (plane.folder / "keys.json").write_text('{"keys": [', encoding="utf-8")
+
+        async def said() -> None:
+            assert "keys refused, the old one stays" in "".join(plane.lines)
+
+        await eventually(said)
+        assert (await plane.authenticate(credential)).tenant == "acme"
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b", "a.b.c", "..", "e30.e30.", "é.é.é", "a" * 20_000, "{}"])
+async def test_what_is_no_token_is_refused(plane: Plane, token: str) -> None:
+    async with plane.policy():
+        assert (await refusal(plane, token)).code is Code.UNAUTHENTICATED
+
+
+async def test_a_token_signed_by_somebody_else_is_refused(plane: Plane) -> None:
+    credential = plane.key()
+    async with plane.policy() as host:
+        token = (await plane.authenticate(credential)).token
+        header, payload = parts(token)
+        kid = str(header["kid"])
+
+        assert (await refusal(plane, TestSigner(kid).token(header, **payload))).code is Code.UNAUTHENTICATED
+        assert (await refusal(plane, TestSigner("unknown").token(**payload))).code is Code.UNAUTHENTICATED
+        # the notary's key is in the same bucket, and may sign no tokens
+        notary = TestSigner("notary", use="audit")
+        await notary.publish(plane.bus)
+        assert (await refusal(plane, notary.token(**payload))).code is Code.UNAUTHENTICATED
+        assert host.parts is not None
+
+
+async def test_a_token_with_another_algorithm_is_refused(plane: Plane) -> None:
+    credential = plane.key()
+    async with plane.policy():
+        token = (await plane.authenticate(credential)).token
+        header, payload = parts(token)
+        body = base64url(json.dumps(payload).encode())
+        entry = await plane.bus.bucket(KEYS).get(str(header["kid"]))
+        assert entry is not None
+        for algorithm in ("none", "None", "HS256", "ES256", "RS256", "Ed25519"):
+            head = base64url(json.dumps({**header, "alg": algorithm}).encode())
+            for signature in ("", token.split(".")[2], hs256(entry.value.public, f"{head}.{body}")):
+                assert (await refusal(plane, f"{head}.{body}.{signature}")).code is Code.UNAUTHENTICATED
+
+
+def hs256(public: str, text: str) -> str:
+    """The old trick: the public key as if it were a shared secret."""
+    import hashlib
+    import hmac
+
+    return base64url(hmac.new(public.encode(), text.encode(), hashlib.sha256).digest())
+
+
+async def test_a_token_that_was_changed_is_refused(plane: Plane) -> None:
+    credential = plane.key(scopes=("model.*",))
+    async with plane.policy():
+        token = (await plane.authenticate(credential)).token
+        header, payload, signature = token.split(".")
+        _, claims = parts(token)
+        for change in ({"scope": "*"}, {"tenant": "globex"}, {"sub": "user:root"}, {"exp": 9e9}, {"accounts": []}):
+            forged = base64url(json.dumps({**claims, **change}).encode())
+            assert (await refusal(plane, f"{header}.{forged}.{signature}")).code is Code.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exp": 1.0},
+        {"nbf": 9e9},
+        {"iss": "somebody"},
+        {"aud": "elsewhere"},
+        {"tenant": "a.b"},
+        {"tenant": ""},
+        {"sub": ""},
+        {"exp": None},
+    ],
+)
+async def test_a_signed_token_with_wrong_claims_is_refused(plane: Plane, change: dict[str, object]) -> None:
+    signer = TestSigner("replica")
+    await signer.publish(plane.bus)
+    async with plane.policy():
+        assert (await refusal(plane, signer.token(**{"scope": "*", **change}))).code is Code.UNAUTHENTICATED
+
+
+async def test_a_token_whose_key_is_unknown_here_is_refused(plane: Plane) -> None:
+    signer = TestSigner("replica")
+    await signer.publish(plane.bus)
+    async with plane.policy():
+        assert (await refusal(plane, signer.token(scope="*", key="abcd1234"))).code is Code.UNAUTHENTICATED
+
+
+async def test_a_token_of_another_tenant_is_refused(plane: Plane) -> None:
+    credential = plane.key()
+    async with plane.policy():
+        token = (await plane.authenticate(credential)).token
+        with pytest.raises(Failure) as raised:
+            await plane.evaluate(complete(), token, tenant="globex")
+        assert raised.value.code is Code.DENIED
+
+
+async def test_a_token_does_only_what_its_scopes_and_tools_say(plane: Plane) -> None:
+    credential = plane.key(scopes=("tool.call",), tools=("http_get",))
+    async with plane.policy():
+        token = (await plane.authenticate(credential)).token
+
+        assert (await plane.evaluate(call_tool("http_get"), token)).decision
+        other_tool = await plane.evaluate(call_tool("sql"), token)
+        other_action = await plane.evaluate(complete(), token)
+
+    assert [reason.text for reason in other_tool.context.reasons] == ["the token's tools do not include sql"]
+    assert [reason.text for reason in other_action.context.reasons] == [
+        "the token's scopes do not include model.complete"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("question", "param"),
+    [
+        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt=""), "attempt"),
+        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a.b"), "attempt"),
+        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a" * 65), "attempt"),
+        (Question(ActionName(""), Entity("Tool", "x"), attempt="a"), "action"),
+        (Question(ActionName("tool.call"), Entity("", "x"), attempt="a"), "resource"),
+        (Question(ActionName("tool.call"), Entity("Tool", "x" * 300), attempt="a"), "resource"),
+        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a", reserve=Reserve(2**53)), "reserve"),
+        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a", reserve=Reserve(-2)), "reserve"),
+        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a", reserve=Reserve(0, -1)), "reserve"),
+        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a", outcome_due_s=1e9), "outcome_due_s"),
+        (Question(ActionName("a"), Entity("T", "x"), attempt="a", context={str(n): n for n in range(65)}), "context"),
+        (Question(ActionName("a"), Entity("T", "x", {"p": "y" * 3000}), attempt="a"), "properties"),
+        (Question(ActionName("a"), Entity("T", "x", {"p": ["y"] * 300}), attempt="a"), "properties"),
+    ],
+)
+async def test_a_question_out_of_bounds_is_invalid_and_says_where(
+    plane: Plane, question: Question, param: str
+) -> None:
+    credential = plane.key()
+    async with plane.policy():
+        token = (await plane.authenticate(credential)).token
+        with pytest.raises(Failure) as raised:
+            await plane.evaluate(question, token)
+    assert (raised.value.code, raised.value.param) == (Code.INVALID, param)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(ActionName("shell.run"), Entity("Tool", "x"), attempt="att_1"),
+        Question(ActionName("tool.call"), Entity("Model", "x"), attempt="att_1"),
+        Question(ActionName("tool.call"), Entity('Tool"', 'x" || true'), attempt="att_1"),
+        Question(ActionName("tool.call"), Entity("Tool", "x", {"labels": "destructive"}), attempt="att_1"),
+        Question(ActionName("tool.call"), Entity("Tool", "x", {"labels": True}), attempt="att_1"),
+        Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="att_1", context={"writes": "no"}),
+    ],
+)
+async def test_a_question_that_the_bundle_has_no_place_for_is_denied_and_recorded(
+    plane: Plane, question: Question
+) -> None:
+    credential = plane.key()
+    async with plane.policy():
+        token = (await plane.authenticate(credential)).token
+        decision = await plane.evaluate(question, token)
+
+    assert not decision.decision
+    assert [reason.policy for reason in decision.context.reasons] == ["schema"]
+    assert [record.effect for record in await plane.decisions()] == ["deny"]
+
+
+async def test_facts_about_who_asks_are_the_tokens_and_not_the_questions(plane: Plane) -> None:
+    credential = plane.key()
+    (plane.folder / "bundle").mkdir()
+    (plane.folder / "bundle" / "schema.cedarschema").write_text(
+        "entity User = { tenant: String }; entity Tool;"
+        'action "tool.call" appliesTo { principal: User, resource: Tool,'
+        " context: { depth: Long, run: String, note?: String } };",
+        encoding="utf-8",
+    )
+    (plane.folder / "bundle" / "p.cedar").write_text(
+        '@id("shallow") permit (principal, action, resource)'
+        ' when { context.depth == 0 && context.run == "" && context has note && context.note == "x" };',
+        encoding="utf-8",
+    )
+    question = Question(
+        ActionName("tool.call"),
+        Entity("Tool", "x", {"unheard_of": 1}),
+        attempt="att_1",
+        context={"depth": 7, "run": "run_9", "note": "x", "unheard_of": "y"},
+    )
+    async with plane.policy(bundle_dir=str(plane.folder / "bundle")):
+        token = (await plane.authenticate(credential)).token
+
+        assert (await plane.evaluate(question, token)).decision
+
+
+async def test_tokens_live_as_long_as_the_settings_say(plane: Plane) -> None:
+    credential = plane.key()
+    async with plane.policy(token_lifetime_s=60.0):
+        identity = await plane.authenticate(credential)
+    assert 55 < identity.expires - time.time() <= 60
