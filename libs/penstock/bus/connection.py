@@ -5,6 +5,7 @@ import logging
 import os
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from nats.errors import Error as NatsError
@@ -25,16 +26,26 @@ HEADROOM_BYTES = 4096
 class Subscription:
     """A subscription that the client makes anew after a reconnect. Close it when nobody listens any more."""
 
-    def __init__(self, client: LeanClient, sid: int) -> None:
+    def __init__(self, connection: "Connection", client: LeanClient, sid: int) -> None:
+        self._connection = connection
         self._client = client
         self._sid = sid
 
     async def close(self) -> None:
-        """Ends it; harmless when it has ended, or while the broker is away."""
-        if self._client.direct.pop(self._sid, None) is None:
-            return
-        self._client._subs.pop(self._sid, None)
-        if self._client.is_connected:
+        """Ends it; what was on its way is dropped. Harmless when it has ended, or while the broker is away."""
+        self._leave()
+        self._client.direct.pop(self._sid, None)
+
+    async def drain(self, timeout_s: float = 2.0) -> None:
+        """Ends it, and returns when all that was on its way has been delivered; as harmless as `close`."""
+        self._leave()
+        if self._sid in self._client.direct:
+            with suppress(Failure):
+                await self._connection.round_trip(timeout_s)
+        self._client.direct.pop(self._sid, None)
+
+    def _leave(self) -> None:
+        if self._client._subs.pop(self._sid, None) is not None and self._client.is_connected:
             self._client.enqueue(b"UNSUB %d\r\n" % self._sid)
 
 
@@ -131,7 +142,7 @@ class Connection:
         waiter: asyncio.Task[None] | None = subscription._wait_for_msgs_task
         if waiter is not None:
             waiter.cancel()
-        return Subscription(self._client, sid)
+        return Subscription(self, self._client, sid)
 
     def inbox(self, callback: Deliver) -> Inbox:
         """A fresh reply subject. The last token is unguessable enough to be the name of a request (`Inbox.key`)."""
@@ -184,6 +195,8 @@ class Connection:
         """Waits for the broker; False when it did not come in time."""
         if self._client.is_connected:
             return True
+        # nats-py tells of the loss a moment after it knows: a wait on what it said before would return at once
+        self._up.clear()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._up.wait()
@@ -199,6 +212,7 @@ class Connection:
         began = loop.time()
         pong: asyncio.Future[bool] = loop.create_future()
         try:
+            self._client.write_now()  # nats-py sends its ping past what waits for this turn's write
             await self._client._send_ping(pong)
             async with asyncio.timeout(timeout_s):
                 await pong

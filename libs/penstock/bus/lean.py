@@ -130,6 +130,10 @@ class LeanClient(Client):
 
     def _write(self) -> None:
         self._write_due = False
+        self.write_now()
+
+    def write_now(self) -> None:
+        """Sends what was enqueued in this turn of the loop without waiting for its end."""
         if self._pending and self.is_connected and self._transport is not None:
             frames, self._pending = self._pending, []
             self._pending_data_size = 0
