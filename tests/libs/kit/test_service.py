@@ -314,3 +314,28 @@ async def test_a_service_describes_itself(caller: Bus, config: Config, log: Log)
     assert {"test-once": 1, "test-echo": 0}.items() <= {
         each["name"]: each["num_requests"] for each in stats["endpoints"]
     }.items()
+
+
+async def test_of_two_replicas_one_stops_and_no_caller_notices(caller: Bus, config: Config, log: Log) -> None:
+    async with running(sample, config, ROUTER, log=log):
+        failures: list[Failure] = []
+        done = asyncio.Event()
+
+        async def ask_all_the_time() -> None:
+            while not done.is_set():
+                try:
+                    await caller.call(ONCE, Ask("x"), Meta(), timeout_s=3)
+                except Failure as failure:
+                    failures.append(failure)
+
+        async with running(sample, config, ROUTER, log=log) as host:
+            asking = [asyncio.create_task(ask_all_the_time()) for _ in range(50)]
+
+            async def both_answer() -> None:
+                labels = {"endpoint": "test.once", "code": "ok"}
+                assert (host.metrics.registry.get_sample_value("penstock_calls_total", labels) or 0) > 100
+
+            await eventually(both_answer)
+        done.set()
+        await asyncio.gather(*asking)
+    assert failures == []
