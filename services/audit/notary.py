@@ -50,6 +50,7 @@ class Notary:
     async def start(self) -> None:
         """Brings the log up to the stream's end. Raises Failure that says what to do."""
         await self._catch_up(await self._opened())
+        self._why_not = ""
 
     async def take(self, batch: list[Stored[msgspec.Raw]]) -> None:
         """What the listener hands over. When it returns, all of it is on the disk; otherwise it comes again."""
@@ -68,12 +69,14 @@ class Notary:
             await self.publish()
 
     async def publish(self) -> None:
-        """Signs what is not signed; what fails is logged, and the log is opened anew with the next records."""
-        writer = self._writer
-        if writer is None:
-            return
+        """Signs what is not signed; what fails is logged, and tried again in the next interval."""
         try:
-            self._show(await self._written(writer, writer.publish))
+            writer = await self._opened()
+            before = writer.progress()
+            progress = await self._written(writer, writer.publish)
+            if progress.signed > before.signed:
+                self._why_not = ""
+            self._show(progress)
             self._metrics.audit_orphans.set(await self._in_thread(lambda: writer.overdue(self._clock.now())))
         except Failure as failure:
             self._log.error("no checkpoint", why=failure.detail)
@@ -90,7 +93,8 @@ class Notary:
 
     async def close(self) -> None:
         """Signs what is left and closes."""
-        await self.publish()
+        if self._writer is not None:
+            await self.publish()
         if self._writer is not None:
             await self._in_thread(self._writer.close)
             self._writer = None
@@ -116,7 +120,6 @@ class Notary:
             raise
         if writer.repaired:
             self._log.warning("log repaired", what=writer.repaired)
-        self._why_not = ""
         self._show(writer.progress())
         return writer
 
@@ -130,7 +133,7 @@ class Notary:
         while at < last:
             page = await self._source.after(at)
             if not page:
-                raise self._failed(Code.CONFLICT, _older(at, last))
+                raise self._failed(Code.CONFLICT, _older(at + 1, last))
             for message in page:
                 if message.sequence > last:
                     break
@@ -159,6 +162,8 @@ class Notary:
         progress = await self._written(writer, lambda: writer.append(messages))
         if self._unsigned_since is None and progress.signed < progress.size:
             self._unsigned_since = self._clock.monotonic()
+        if progress.kinds:
+            self._why_not = ""
         self._show(progress)
         return progress
 
@@ -192,19 +197,19 @@ class Notary:
         return 0.0 if since is None else self._clock.monotonic() - since
 
 
-def _older(at: int, last: int) -> str:
+def _older(sequence: int, last: int) -> str:
     return (
-        f"The audit stream ends at message {at}, the log at message {last}: the stream was put back to an older state,"
-        " or is another one. Nothing was changed. Put back the stream, or move the log's folder away (keep it: it is the"
-        " only evidence of what the stream lost) and start again."
+        f"The log ends at message {last}, and the audit stream has no message {sequence} and none after it: the stream"
+        " was put back to an older state, or is another one. Nothing was changed. Put back the stream, or move the"
+        " log's folder away (keep it: it is the only evidence of what the stream lost) and start again."
     )
 
 
 def _another(sequence: int) -> str:
     return (
         f"The log and the audit stream do not say the same in message {sequence}: one of them was changed, or they do"
-        " not belong together. Nothing was changed. Find out which; then put back the right one, or move the log's folder"
-        " away (keep it as evidence) and start again."
+        " not belong together. Nothing was changed. Find out which; then put back the right one, or move the log's"
+        " folder away (keep it as evidence) and start again."
     )
 
 

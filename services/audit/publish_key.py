@@ -23,7 +23,7 @@ async def publish_key(bus: Bus, key: VerifyingKey, *, log_is_empty: bool, allow_
         raise Failure(
             Code.CONFLICT,
             f"The audit log's folder is empty, but the key of another log is published ({', '.join(published)}). Put"
-            " back the folder that belongs to it; or set PENSTOCK_LOG_NEW=true to begin a new log with a key of its own.",
+            " back the folder that belongs to it; or set PENSTOCK_LOG_NEW=true to begin a new log with its own key.",
         )
     if own not in published:
         public = base64.urlsafe_b64encode(key.public).decode().rstrip("=")
