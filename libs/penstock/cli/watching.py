@@ -99,7 +99,7 @@ def show_end(screen: Screen, job: JobView, *, with_output: bool) -> None:
     """How a job ended: its output if it was not streamed, what it used, and why it failed."""
     screen.data({"job": job})
     screen.end_line()
-    if with_output and job.output is not None:
+    if with_output and job.output:
         screen.say(output_text(job.output))
     used = f"{job.usage.input} + {job.usage.output} tokens, {dollars(job.cost_nano)}"
     if job.error is None:

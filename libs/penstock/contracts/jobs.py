@@ -11,6 +11,8 @@ Kind = Literal["agent", "chat", "tool", "retrieve", "ingest"]
 State = Literal["accepted", "running", "waiting", "blocked", "completed", "failed", "denied", "cancelled"]
 FINAL: frozenset[str] = frozenset({"completed", "failed", "denied", "cancelled"})
 MAX_LABELS = 16
+NO_JSON = msgspec.Raw()
+"""Stands where there is no JSON value, and is false; never written. (`Raw | None` cannot be decoded.)"""
 
 
 class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,7 +68,7 @@ class JobView(msgspec.Struct, frozen=True, omit_defaults=True):
     steps: int = 0
     usage: Usage = Usage()
     cost_nano: int = 0
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = NO_JSON
     error: FailureBody | None = None
     labels: dict[str, str] = {}
     epoch: int = 0
@@ -102,7 +104,7 @@ class JobEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     step: str = ""
     name: str = ""
     detail: str = ""
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = NO_JSON
     error: FailureBody | None = None
     usage: Usage = Usage()
     cost_nano: int = 0

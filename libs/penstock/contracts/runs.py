@@ -3,7 +3,7 @@
 import msgspec
 
 from penstock.contracts.errors import FailureBody
-from penstock.contracts.jobs import Job
+from penstock.contracts.jobs import NO_JSON, Job
 from penstock.contracts.llm import Usage
 from penstock.contracts.tools import Effect
 
@@ -53,7 +53,7 @@ class StepDone(RunEvent, frozen=True, tag="step_done"):
     step: str
     name: str
     arguments_hash: str
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = NO_JSON
     blob: str = ""
     error: FailureBody | None = None
     usage: Usage = Usage()
@@ -84,7 +84,7 @@ class InputTaken(RunEvent, frozen=True, tag="input_taken"):
 
     kind: str
     id: str
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = NO_JSON
 
 
 class Blocked(RunEvent, frozen=True, tag="blocked"):
@@ -141,7 +141,7 @@ class RunInput(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     id: str
     by: str = ""
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = NO_JSON
 
 
 class InputTakenReply(msgspec.Struct, frozen=True, omit_defaults=True):
