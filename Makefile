@@ -27,6 +27,9 @@ check: setup     ## formatting, lint, types, arrows between packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+docs: setup      ## make the reference pages from the code
+	$(BIN)/python docs/make_reference.py
+
 faults: setup    ## kills, pauses and cuts, the long ones too (minutes)
 	$(BIN)/pytest tests/faults --timeout=600
 
@@ -40,4 +43,4 @@ clean:           ## remove what was made here, .venv and .penstock too
 	rm -rf .venv .penstock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo run test check faults bench compose-test clean
+.PHONY: help setup demo run test check docs faults bench compose-test clean

@@ -30,11 +30,11 @@ class Lost(Exception):
 class Pending:
     """One request that waits for its reply."""
 
-    __slots__ = ("answer", "heard", "repeatable")
+    __slots__ = ("answer", "heard", "resend_on_reconnect")
 
-    def __init__(self, repeatable: bool) -> None:
+    def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.repeatable = repeatable
+        self.resend_on_reconnect = False
         self.heard = loop.time()
         self.answer: asyncio.Future[Message] = loop.create_future()
 
@@ -106,57 +106,32 @@ class Caller:
             return decode(endpoint.reply, await self._bodies.of(message))
         except Failure as failure:
             if failure.code is Code.INVALID:
-                raise Failure(
-                    Code.INTERNAL, f"the reply of {endpoint.answered_by} cannot be read"
-                ) from failure
+                raise Failure(Code.INTERNAL, f"the reply of {endpoint.answered_by} cannot be read") from failure
             raise
 
     async def _ask(
-        self,
-        endpoint: Call[Request, Reply],
-        subject: str,
-        data: bytes,
-        headers: dict[str, str],
-        left_s: float,
+        self, endpoint: Call[Request, Reply], subject: str, data: bytes, headers: dict[str, str], left_s: float
     ) -> Message:
         loop = asyncio.get_running_loop()
         ends = loop.time() + left_s
-        pending = Pending(endpoint.repeatable)
+        pending = Pending()
         box = self._connection.inbox(pending.arrived)
-        timer = loop.call_at(
-            ends,
-            lambda: pending.fail(Failure(Code.DEADLINE, f"{endpoint.answered_by} did not answer in time")),
-        )
+        late = Failure(Code.DEADLINE, f"{endpoint.answered_by} did not answer in time")
+        timer = loop.call_at(ends, pending.fail, late)
         self._waiting[box.key] = pending
         nobody_since = 0.0
         pause_s = _FIRST_PAUSE_S
         try:
             while True:
-                try:
-                    self._connection.publish(subject, data, reply=box.subject, headers=headers)
-                    message = await pending.answer
-                except Lost:
-                    if not endpoint.repeatable:
-                        raise Failure(
-                            Code.UNKNOWN_OUTCOME, f"{endpoint.answered_by} was lost while it worked"
-                        ) from None
-                    pending.again()
-                    continue
-                except Failure as failure:
-                    if failure.code is not Code.UNAVAILABLE or not await self._broker_back(ends):
-                        raise
-                    pending.again()
-                    continue
-                if message.status != "503":
+                message = await self._try(endpoint, subject, data, headers, pending, box.subject, ends)
+                if message is not None and message.status != "503":
                     return message
-                now = loop.time()
-                nobody_since = nobody_since or now
-                if now - nobody_since > self._config.no_responders_s:
-                    raise Failure(
-                        Code.UNAVAILABLE, f"nobody answers {endpoint.subject.pattern}", retry_after_s=1.0
-                    )
-                await asyncio.sleep(min(pause_s, max(0.0, ends - now)))
-                pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+                if message is not None:
+                    nobody_since = nobody_since or loop.time()
+                    if loop.time() - nobody_since > self._config.no_responders_s:
+                        raise Failure(Code.UNAVAILABLE, f"nobody answers {endpoint.subject.pattern}", retry_after_s=1.0)
+                    await asyncio.sleep(min(pause_s, max(0.0, ends - loop.time())))
+                    pause_s = min(pause_s * 2, _LAST_PAUSE_S)
                 pending.again()
         except asyncio.CancelledError:
             with contextlib.suppress(Failure):
@@ -166,6 +141,30 @@ class Caller:
             timer.cancel()
             del self._waiting[box.key]
             box.close()
+
+    async def _try(
+        self,
+        endpoint: Call[Request, Reply],
+        subject: str,
+        data: bytes,
+        headers: dict[str, str],
+        pending: Pending,
+        reply: str,
+        ends: float,
+    ) -> Message | None:
+        """Sends it once: the reply, or None when it may be sent again."""
+        try:
+            self._connection.publish(subject, data, reply=reply, headers=headers)
+            pending.resend_on_reconnect = endpoint.repeatable
+            return await pending.answer
+        except Lost:
+            if not endpoint.repeatable:
+                raise Failure(Code.UNKNOWN_OUTCOME, f"{endpoint.answered_by} was lost while it worked") from None
+        except Failure as failure:
+            # only publishing raises it here without anything having been sent
+            if failure.code is not Code.UNAVAILABLE or not await self._broker_back(ends):
+                raise
+        return None
 
     async def _broker_back(self, ends: float) -> bool:
         left_s = ends - asyncio.get_running_loop().time()
@@ -183,6 +182,6 @@ class Caller:
         now = asyncio.get_running_loop().time()
         for pending in tuple(self._waiting.values()):
             pending.heard = now
-            if pending.repeatable:
+            if pending.resend_on_reconnect:
                 # the broker has forgotten it; an answerer that is at work knows a repeat by its reply subject
                 pending.fail(Lost())

@@ -139,7 +139,7 @@ class Bus:
             yield reader
         finally:
             timer.cancel()
-            self._readers.discard(reader)  # type: ignore[arg-type]  # the set only sweeps them
+            self._readers.discard(reader)
             reader.close()
 
     async def _start(
@@ -198,9 +198,7 @@ class Bus:
 
     # Event ------------------------------------------------------------------------------------------------------
 
-    async def emit(
-        self, event: Event[Body], body: Body, meta: Meta, *, message_id: str = "", **tokens: str
-    ) -> int:
+    async def emit(self, event: Event[Body], body: Body, meta: Meta, *, message_id: str = "", **tokens: str) -> int:
         """Returns the stream's sequence once the event is stored; the same `message_id` twice is stored once."""
         return await self._events.emit(event, body, meta, message_id=message_id, **tokens)
 
@@ -208,9 +206,7 @@ class Bus:
         """Publishes and does not wait."""
         self._events.emit_live(event, body, **tokens)
 
-    async def read(
-        self, event: Event[Body], *, after: int = 0, limit: int = 1000, **tokens: str
-    ) -> list[Stored[Body]]:
+    async def read(self, event: Event[Body], *, after: int = 0, limit: int = 1000, **tokens: str) -> list[Stored[Body]]:
         """What is stored after sequence `after`, oldest first."""
         return await self._events.read(event, after=after, limit=limit, **tokens)
 

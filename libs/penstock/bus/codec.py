@@ -26,7 +26,8 @@ def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
 def decode(kind: type[T], data: bytes) -> T:
     """The value in `data`. Raises Failure(INVALID) that says where it is wrong, and never repeats the data."""
     try:
-        value: T = _decoder(kind).decode(data)
+        key: object = kind
+        value: T = _decoder(key).decode(data)
     except msgspec.ValidationError as error:
         raise Failure(Code.INVALID, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

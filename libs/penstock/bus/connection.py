@@ -113,9 +113,7 @@ class Connection:
         """The largest payload plus headers that one message may carry."""
         return int(self._client.max_payload) - HEADROOM_BYTES
 
-    def publish(
-        self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
-    ) -> None:
+    def publish(self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
         """Sends, together with the rest of this turn of the loop. Raises UNAVAILABLE, TOO_LARGE, OVERLOADED."""
         client = self._client
         if not client.is_connected:
@@ -255,9 +253,7 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         self.last_error = str(error)[:200] or type(error).__name__
-        _log.info(
-            "broker client", extra={"fields": {"error": type(error).__name__, "detail": self.last_error}}
-        )
+        _log.info("broker client", extra={"fields": {"error": type(error).__name__, "detail": self.last_error}})
 
     async def _watch(self) -> None:
         while True:
@@ -271,9 +267,7 @@ class Connection:
                 self._healthy = True
             except Failure as failure:
                 self._healthy = False
-                _log.warning(
-                    "the broker is not answering, reconnecting", extra={"fields": {"why": failure.detail}}
-                )
+                _log.warning("the broker is not answering, reconnecting", extra={"fields": {"why": failure.detail}})
                 await self._client.force_reconnect()
 
 

@@ -129,9 +129,7 @@ class Server:
                 return  # sent again while we work on it
             running = Running(message, asyncio.get_running_loop().time())
             if in_flight >= in_flight_max:
-                self._refuse(
-                    running, Failure(Code.OVERLOADED, "too many requests at once", retry_after_s=1.0)
-                )
+                self._refuse(running, Failure(Code.OVERLOADED, "too many requests at once", retry_after_s=1.0))
                 return
             in_flight += 1
             self._running[running.key] = running
@@ -142,6 +140,9 @@ class Server:
         self._subscriptions.append(
             await self._connection.subscribe(subject.within(**tokens), arrived, queue=endpoint.answered_by)
         )
+        # serving means that the broker knows it; without a broker, the subscription is made when it is back
+        with contextlib.suppress(Failure):
+            await self._connection.round_trip(self._config.watchdog_timeout_s)
 
     async def _run(
         self,
@@ -192,9 +193,7 @@ class Server:
         window = headers.get(CREDIT, "")
         if window.isdigit() and 0 < int(window) <= 4096:
             running.sender = Sender(self._connection, running.reply, int(window))
-            flow = FLOW.at(
-                service=self._config.principal, instance=self._connection.instance, stream=running.key
-            )
+            flow = FLOW.at(service=self._config.principal, instance=self._connection.instance, stream=running.key)
             accepted = Accepted(self._config.principal, flow)
             self._connection.publish(running.reply + ".a", encode(accepted))
         return meta
@@ -204,9 +203,7 @@ class Server:
             if running.sender is not None:
                 running.sender.close(failure_body(failure) if failure else body, failed=failure is not None)
                 # the reader says when it has all; a frame that the broker lost is sent again until then
-                asyncio.get_running_loop().call_later(
-                    self._config.stream_reader_lost_s, self._forget, running
-                )
+                asyncio.get_running_loop().call_later(self._config.stream_reader_lost_s, self._forget, running)
                 return
             headers: dict[str, str] | None = None
             if failure is not None:
@@ -228,9 +225,7 @@ class Server:
         try:
             self._connection.publish(running.reply, body, headers=headers)
         except Failure as failure:
-            if failure.code is not Code.UNAVAILABLE or not await self._connection.wait_connected(
-                REPLY_WAIT_S
-            ):
+            if failure.code is not Code.UNAVAILABLE or not await self._connection.wait_connected(REPLY_WAIT_S):
                 raise
             self._connection.publish(running.reply, body, headers=headers)
 
@@ -289,10 +284,7 @@ class Server:
                 if running.task is not None and running.task.done():
                     continue
                 running.sender.keep_alive(now, self._config.keep_alive_s)
-                if (
-                    now - running.sender.flow_heard > self._config.stream_reader_lost_s
-                    and self._connection.connected
-                ):
+                if now - running.sender.flow_heard > self._config.stream_reader_lost_s and self._connection.connected:
                     running.stop(Failure(Code.CANCELLED, "the reader was lost"))
             elif now - running.last_sign >= self._config.keep_alive_s:
                 running.last_sign = now
@@ -301,9 +293,8 @@ class Server:
 
     async def stop(self) -> None:
         """Takes no more requests."""
-        for subscription in self._subscriptions:
-            await subscription.close()
-        self._subscriptions.clear()
+        subscriptions, self._subscriptions = self._subscriptions, []
+        await asyncio.gather(*(subscription.drain() for subscription in subscriptions))
 
     async def idle(self, timeout_s: float) -> bool:
         """Waits until every request is answered; False when some were not in time."""

@@ -24,7 +24,7 @@ class Script:
 
 
 class Store:
-    """One pool of connections. Answers are bytes, ints, None and lists of these.
+    """One pool of connections. Answers are bytes, ints, None, lists of these, and dicts for hashes.
 
     A command whose connection broke is sent again, and may then have run twice: write what bears it.
     Every method raises Failure(UNAVAILABLE) when the store cannot be reached, is full or is still loading.

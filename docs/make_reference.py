@@ -1,0 +1,91 @@
+"""Makes docs/reference/wire.md and metrics.md from the code: python docs/make_reference.py (make docs)."""
+
+from pathlib import Path
+
+import prometheus_client
+
+from penstock.contracts import subjects
+from penstock.contracts.endpoint import Bucket, Call, Event, Journal, Stream, Work
+from penstock.kit.metrics import Metrics
+
+FOLDER = Path(__file__).parent / "reference"
+
+
+def wire() -> str:
+    """Every subject with its types, who answers and who may ask."""
+    lines = [
+        "# The wire",
+        "",
+        "Made from `libs/penstock/contracts/subjects.py` by `make docs`; a test keeps it true. Bodies are JSON.",
+        "",
+        "| name | verb | subject | carries | answered or used by | asked or written by |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, endpoint in subjects.ENDPOINTS.items():
+        lines.append("| " + " | ".join([name, *_row(endpoint)]) + " |")
+    lines += ["", "## Streams", "", "| stream | subjects | kept | largest message |", "|---|---|---|---|"]
+    for store in subjects.STORES:
+        kept = "work queue" if store.work_queue else "log"
+        age = f", {store.max_age_s / 3600:g} h" if store.max_age_s else ""
+        size = f", {store.max_bytes // 2**20} MiB" if store.max_bytes else ""
+        where = ", in memory" if store.memory else ""
+        names = "<br>".join(f"`{subject}`" for subject in store.subjects)
+        lines.append(f"| {store.name} | {names} | {kept}{age}{size}{where} | {store.max_msg_bytes // 1024} KiB |")
+    return "\n".join(lines) + "\n"
+
+
+def _row(endpoint: object) -> list[str]:
+    if isinstance(endpoint, Call):
+        carries = f"{endpoint.request.__name__} → {endpoint.reply.__name__}"
+        return ["Call", f"`{endpoint.subject.pattern}`", carries, endpoint.answered_by, ", ".join(endpoint.called_by)]
+    if isinstance(endpoint, Stream):
+        carries = f"{endpoint.request.__name__} → frames, {endpoint.end.__name__}"
+        return ["Stream", f"`{endpoint.subject.pattern}`", carries, endpoint.answered_by, ", ".join(endpoint.called_by)]
+    if isinstance(endpoint, Event):
+        heard, emitted = ", ".join(endpoint.heard_by), ", ".join(endpoint.emitted_by)
+        return ["Event", f"`{endpoint.subject.pattern}`", endpoint.body.__name__, heard, emitted]
+    if isinstance(endpoint, Work):
+        by = endpoint.consumer.used_by
+        return ["Work", f"`{endpoint.subject.pattern}`", endpoint.body.__name__, by, ", ".join(endpoint.assigned_by)]
+    if isinstance(endpoint, Journal):
+        readers = ", ".join(endpoint.read_by) or ", ".join(endpoint.written_by)
+        return ["Journal", f"`{endpoint.subject.pattern}`", "RunEvent", readers, ", ".join(endpoint.written_by)]
+    assert isinstance(endpoint, Bucket)
+    readers = ", ".join(endpoint.read_by)
+    return ["Bucket", f"`{endpoint.name}`", endpoint.body.__name__, readers, ", ".join(endpoint.written_by)]
+
+
+def metrics() -> str:
+    """Every metric: name, kind, labels, meaning."""
+    lines = [
+        "# Metrics",
+        "",
+        "Made from `libs/penstock/kit/metrics.py` by `make docs`; a test keeps it true. Every service has all these names",
+        "at `/metrics`; a name that a service has no use for stays without series.",
+        "",
+        "| name | kind | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    registry = Metrics("reference").registry
+    collectors = sorted(set(registry._collector_to_names), key=lambda c: str(getattr(c, "_name", "")))
+    for collector in collectors:
+        if isinstance(collector, prometheus_client.metrics.MetricWrapperBase):
+            labels = ", ".join(collector._labelnames)
+            kind = collector._type
+            suffix = "_total" if kind == "counter" else ""
+            lines.append(f"| `{collector._name}{suffix}` | {kind} | {labels} | {collector._documentation} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"wire.md": wire, "metrics.md": metrics}
+
+
+def main() -> None:
+    """Writes the pages."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

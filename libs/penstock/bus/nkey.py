@@ -1,0 +1,27 @@
+"""NATS user keys: made once, the seed in a private file."""
+
+import os
+from pathlib import Path
+
+import nkeys
+
+
+def new_user_seed() -> bytes:
+    """A fresh seed of a user key (SU…)."""
+    return bytes(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))  # type: ignore[no-untyped-call]  # untyped
+
+
+def public_key(seed: bytes) -> str:
+    """The public half (U…) of a seed."""
+    key: bytes = nkeys.from_seed(bytearray(seed)).public_key  # type: ignore[no-untyped-call]  # untyped
+    return key.decode()
+
+
+def load_or_make(path: Path) -> str:
+    """The public key of the seed in `path`, which is made with mode 0600 when it is not there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(new_user_seed())
+    return public_key(path.read_bytes().strip())

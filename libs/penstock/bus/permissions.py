@@ -1,0 +1,127 @@
+"""Who may publish and subscribe to what, worked out from the table of subjects: the least that each principal needs."""
+
+from dataclasses import dataclass, field
+
+from penstock.contracts import subjects
+from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Consumer, Event, Journal, Stream, StreamStore, Work
+
+SETUP = "setup"
+"""The identity that makes streams and consumers, and nothing else."""
+
+
+@dataclass
+class Grants:
+    """Subjects that a principal may publish to and subscribe to; whatever is not listed is denied."""
+
+    publish: set[str] = field(default_factory=set)
+    subscribe: set[str] = field(default_factory=set)
+
+
+def service_grants(service: str) -> Grants:
+    """What a service of the plane needs on the bus."""
+    grants = Grants()
+    grants.subscribe.add(f"_INBOX.{service}.>")
+    grants.subscribe.add(subjects.CANCEL.wildcard)
+    grants.publish.add(subjects.CANCEL.wildcard)
+    grants.subscribe.add("$SRV.>")
+    grants.publish.add(f"_INBOX.{SETUP}.>")
+    for endpoint in subjects.ENDPOINTS.values():
+        if isinstance(endpoint, Call | Stream):
+            _answering(grants, service, endpoint)
+        elif isinstance(endpoint, Event):
+            _event(grants, service, endpoint)
+        elif isinstance(endpoint, Work):
+            _work(grants, service, endpoint)
+        elif isinstance(endpoint, Journal):
+            _journal(grants, service, endpoint)
+        elif isinstance(endpoint, Bucket):
+            _bucket(grants, service, endpoint)
+    for consumer in subjects.CONSUMERS:
+        if consumer.used_by == service:
+            _consumer(grants, consumer)
+    grants.publish.add(subjects.BLOB_CHUNK.wildcard)
+    _reading(grants, subjects.BLOB)
+    return grants
+
+
+def tenant_grants(tenant: str) -> Grants:
+    """What a tenant's own NATS client may do: its jobs, its calls, its events; nothing of JetStream."""
+    grants = Grants()
+    grants.subscribe.add(subjects.TENANT_INBOX.within(tenant=tenant))
+    grants.subscribe.add(subjects.TENANT_INBOX.within(tenant=tenant) + ".>")
+    for endpoint in subjects.ENDPOINTS.values():
+        if isinstance(endpoint, Call) and TENANT_CLIENT in endpoint.called_by:
+            grants.publish.add(endpoint.subject.within(tenant=tenant))
+        elif isinstance(endpoint, Event) and TENANT_CLIENT in endpoint.heard_by:
+            grants.subscribe.add(endpoint.subject.within(tenant=tenant))
+        elif isinstance(endpoint, Work) and TENANT_CLIENT in endpoint.assigned_by:
+            grants.publish.add(endpoint.subject.within(tenant=tenant))
+    return grants
+
+
+def setup_grants() -> Grants:
+    """The JetStream API and the services' own descriptions; no data subject of the plane."""
+    return Grants(publish={"$JS.API.>", "$SRV.>"}, subscribe={f"_INBOX.{SETUP}.>"})
+
+
+def _answering(grants: Grants, service: str, endpoint: Call[object, object] | Stream[object, object]) -> None:
+    if endpoint.answered_by == service:
+        grants.subscribe.add(endpoint.subject.wildcard)
+        for caller in endpoint.called_by:
+            grants.publish.add("_INBOX.tenant.>" if caller == TENANT_CLIENT else f"_INBOX.{caller}.>")
+        # every serving process hears what the readers of its streams grant
+        grants.subscribe.add(subjects.FLOW.within(service=service))
+    if service in endpoint.called_by:
+        grants.publish.add(endpoint.subject.wildcard)
+        if isinstance(endpoint, Stream):
+            grants.publish.add(subjects.FLOW.within(service=endpoint.answered_by))
+
+
+def _event(grants: Grants, service: str, endpoint: Event[object]) -> None:
+    if service in endpoint.emitted_by:
+        own = "{service}" in endpoint.subject.pattern
+        grants.publish.add(endpoint.subject.within(service=service) if own else endpoint.subject.wildcard)
+    if service in endpoint.heard_by or service in endpoint.emitted_by:
+        grants.subscribe.add(endpoint.subject.wildcard)
+        _reading(grants, endpoint.store)
+
+
+def _work(grants: Grants, service: str, endpoint: Work[object]) -> None:
+    if service in endpoint.assigned_by:
+        grants.publish.add(endpoint.subject.wildcard)
+        grants.publish.add(f"$JS.API.STREAM.INFO.{endpoint.consumer.store.name}")
+
+
+def _journal(grants: Grants, service: str, endpoint: Journal[object]) -> None:
+    if service in endpoint.written_by:
+        grants.publish.add(endpoint.subject.wildcard)
+    if service in endpoint.written_by + endpoint.read_by:
+        _reading(grants, endpoint.store)
+
+
+def _bucket(grants: Grants, service: str, endpoint: Bucket[object]) -> None:
+    if service in endpoint.written_by:
+        grants.publish.add(f"$KV.{endpoint.name}.>")
+    if service in endpoint.written_by + endpoint.read_by:
+        _reading(grants, endpoint.store)
+
+
+def _consumer(grants: Grants, consumer: Consumer) -> None:
+    stream, name = consumer.store.name, consumer.name
+    grants.publish.add(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}")
+    grants.publish.add(f"$JS.API.CONSUMER.INFO.{stream}.{name}")
+    grants.publish.add(f"$JS.ACK.{stream}.{name}.>")
+    # what cannot be read goes to the dead letters; whether they are set up right is checked at the start
+    grants.publish.add(subjects.DEAD_LETTER.at(store=stream))
+    grants.publish.add(f"$JS.API.STREAM.INFO.{subjects.DLQ.name}")
+    grants.publish.add(f"$JS.ACK.*.*.{stream}.{name}.>")  # the newer form, behind a feature flag of the server
+    grants.publish.add(subjects.DEAD_LETTER.wildcard)
+    grants.publish.add(f"$JS.API.STREAM.INFO.{subjects.DLQ.name}")
+    _reading(grants, consumer.store)
+
+
+def _reading(grants: Grants, store: StreamStore) -> None:
+    grants.publish.add(f"$JS.API.DIRECT.GET.{store.name}")
+    grants.publish.add(f"$JS.API.DIRECT.GET.{store.name}.>")
+    grants.publish.add(f"$JS.API.STREAM.MSG.GET.{store.name}")
+    grants.publish.add(f"$JS.API.STREAM.INFO.{store.name}")

@@ -1,0 +1,226 @@
+"""Every principal against every subject, on a real server with the generated configuration."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from penstock.bus.nkey import load_or_make
+from penstock.bus.permissions import SETUP, service_grants, setup_grants, tenant_grants
+from penstock.bus.server_config import BusUser, render
+from penstock.contracts import subjects
+from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Event, Journal, Stream, Subject, Work
+from tests.support.nats_server import NatsServer, nats_server
+
+PLACES = {
+    "tenant": "acme",
+    "job": "job_1",
+    "kind": "chat",
+    "pool": "default",
+    "partition": "0a",
+    "run": "job_1",
+    "id": "x1",
+    "worker": "w1",
+    "service": "nobody",
+}
+
+
+@dataclass
+class Secured:
+    """A broker that knows everybody, and the folder of seeds."""
+
+    broker: NatsServer
+    seeds: Path
+    denied: dict[str, list[str]] = field(default_factory=dict)
+
+    async def connect(self, name: str) -> Client:
+        denied = self.denied.setdefault(name, [])
+
+        async def on_error(error: Exception) -> None:
+            denied.append(str(error))
+
+        inbox = f"_INBOX.tenant.{name[7:]}.c" if name.startswith("tenant-") else f"_INBOX.{name}.c"
+        return await nats.connect(
+            self.broker.url,
+            nkeys_seed=str(self.seeds / name),
+            inbox_prefix=inbox,
+            error_cb=on_error,
+            allow_reconnect=False,
+        )
+
+
+@pytest.fixture
+async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
+    users = [BusUser(s, load_or_make(tmp_path / s), service_grants(s)) for s in subjects.SERVICES]
+    users += [
+        BusUser(f"tenant-{t}", load_or_make(tmp_path / f"tenant-{t}"), tenant_grants(t)) for t in ("acme", "umbrella")
+    ]
+    users.append(BusUser(SETUP, load_or_make(tmp_path / SETUP), setup_grants()))
+    async with nats_server(render(users)) as broker:
+        yield Secured(broker, tmp_path)
+
+
+def concrete(subject: Subject) -> str:
+    names = {part[1:-1] for part in subject.pattern.split(".") if part.startswith("{")}
+    return subject.at(**{name: PLACES[name] for name in names})
+
+
+def publishers(endpoint: object) -> dict[str, tuple[str, ...]]:
+    """Subject -> who may publish to it, read off the table by its meaning."""
+    if isinstance(endpoint, Call | Stream):
+        return {concrete(endpoint.subject): endpoint.called_by}
+    if isinstance(endpoint, Event):
+        if "{service}" in endpoint.subject.pattern:
+            return {endpoint.subject.at(tenant="acme", service=s): (s,) for s in endpoint.emitted_by}
+        return {concrete(endpoint.subject): endpoint.emitted_by}
+    if isinstance(endpoint, Work):
+        return {concrete(endpoint.subject): endpoint.assigned_by}
+    if isinstance(endpoint, Journal):
+        return {concrete(endpoint.subject): endpoint.written_by}
+    assert isinstance(endpoint, Bucket)
+    return {f"$KV.{endpoint.name}.k": endpoint.written_by}
+
+
+def subscribers(endpoint: object) -> dict[str, tuple[str, ...]]:
+    if isinstance(endpoint, Call | Stream):
+        return {concrete(endpoint.subject): (endpoint.answered_by,)}
+    if isinstance(endpoint, Event):
+        return {concrete(endpoint.subject): endpoint.heard_by + endpoint.emitted_by}
+    if isinstance(endpoint, Work | Journal):
+        return {concrete(endpoint.subject): ()}
+    assert isinstance(endpoint, Bucket)
+    return {f"$KV.{endpoint.name}.k": ()}
+
+
+def table(of: object) -> dict[str, tuple[str, ...]]:
+    assert callable(of)
+    merged: dict[str, tuple[str, ...]] = {}
+    for endpoint in subjects.ENDPOINTS.values():
+        for subject, who in of(endpoint).items():
+            merged[subject] = merged.get(subject, ()) + tuple(who)
+    return merged
+
+
+async def settle(client: Client) -> None:
+    await client.flush()
+    await asyncio.sleep(0)
+    await client.flush()
+
+
+PRINCIPALS = [*subjects.SERVICES, "tenant-acme"]
+
+
+@pytest.mark.parametrize("name", PRINCIPALS)
+async def test_a_principal_may_publish_what_the_table_says_and_nothing_else(secured: Secured, name: str) -> None:
+    client = await secured.connect(name)
+    role = TENANT_CLIENT if name.startswith("tenant-") else name
+    for subject, who in table(publishers).items():
+        secured.denied[name].clear()
+        await client.publish(subject, b"{}")
+        await settle(client)
+        denied = any("permissions violation for publish" in e.lower() for e in secured.denied[name])
+        assert denied is (role not in who), f"{name} publishes {subject}: denied={denied}"
+    await client.close()
+
+
+@pytest.mark.parametrize("name", PRINCIPALS)
+async def test_a_principal_may_hear_what_the_table_says_and_nothing_else(secured: Secured, name: str) -> None:
+    client = await secured.connect(name)
+    role = TENANT_CLIENT if name.startswith("tenant-") else name
+    for subject, who in table(subscribers).items():
+        secured.denied[name].clear()
+        subscription = await client.subscribe(subject)
+        await settle(client)
+        denied = any("permissions violation for subscription" in e.lower() for e in secured.denied[name])
+        assert denied is (role not in who), f"{name} subscribes {subject}: denied={denied}"
+        await subscription.unsubscribe()
+    await client.close()
+
+
+ADMINISTRATION = [
+    f"$JS.API.{verb}.{store.name}"
+    for store in subjects.STORES
+    for verb in (
+        "STREAM.CREATE",
+        "STREAM.UPDATE",
+        "STREAM.DELETE",
+        "STREAM.PURGE",
+        "STREAM.MSG.DELETE",
+        "CONSUMER.CREATE",
+    )
+] + ["$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES", "$SYS.REQ.SERVER.PING", "$JS.ACK.AUDIT.other.1.1.1.1.1"]
+
+
+@pytest.mark.parametrize("name", PRINCIPALS)
+async def test_nobody_but_set_up_administers_streams(secured: Secured, name: str) -> None:
+    client = await secured.connect(name)
+    for subject in ADMINISTRATION:
+        secured.denied[name].clear()
+        await client.publish(subject, b"{}")
+        await settle(client)
+        assert any("permissions violation" in e.lower() for e in secured.denied[name]), f"{name} publishes {subject}"
+    await client.close()
+
+
+@pytest.mark.parametrize("name", PRINCIPALS)
+async def test_nobody_listens_in_on_others(secured: Secured, name: str) -> None:
+    client = await secured.connect(name)
+    others = [f"_INBOX.{s}.>" for s in subjects.SERVICES if s != name]
+    for subject in [
+        *others,
+        ">",
+        "_INBOX.>",
+        "penstock.>",
+        "$JS.>",
+        "$KV.>",
+        "_INBOX.tenant.>",
+        "_INBOX.tenant.umbrella.>",
+    ]:
+        secured.denied[name].clear()
+        subscription = await client.subscribe(subject)
+        await settle(client)
+        assert any("permissions violation" in e.lower() for e in secured.denied[name]), f"{name} hears {subject}"
+        await subscription.unsubscribe()
+    await client.close()
+
+
+async def test_a_tenants_client_reaches_nothing_of_another_tenant(secured: Secured) -> None:
+    client = await secured.connect("tenant-acme")
+    for subject in [
+        "penstock.v1.umbrella.jobs.chat",
+        "penstock.v1.umbrella.api.submit",
+        "penstock.v1.umbrella.api.token",
+        "_INBOX.tenant.umbrella.c.x",
+        "$JS.API.DIRECT.GET.EVENTS",
+        "$JS.API.DIRECT.GET.EVENTS.penstock.v1.umbrella.events.job_1",
+        "$JS.API.STREAM.MSG.GET.EVENTS",
+    ]:
+        secured.denied["tenant-acme"].clear()
+        await client.publish(subject, b"{}")
+        await settle(client)
+        assert any("permissions violation" in e.lower() for e in secured.denied["tenant-acme"]), subject
+    for subject in ["penstock.v1.umbrella.events.*", "penstock.v1.*.events.*", "penstock.v1.umbrella.tokens.job_1"]:
+        secured.denied["tenant-acme"].clear()
+        await client.subscribe(subject)
+        await settle(client)
+        assert any("permissions violation" in e.lower() for e in secured.denied["tenant-acme"]), subject
+    await client.close()
+
+
+async def test_a_connection_without_a_known_key_is_refused(secured: Secured) -> None:
+    load_or_make(secured.seeds / "stranger")
+    with pytest.raises(Exception, match=r"(?i)authorization"):
+        await secured.connect("stranger")
+    with pytest.raises(Exception, match=r"(?i)authorization"):
+        await nats.connect(secured.broker.url, allow_reconnect=False)
+
+
+def test_a_seed_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    first = load_or_make(tmp_path / "seeds" / "router")
+    assert load_or_make(tmp_path / "seeds" / "router") == first
+    assert first.startswith("U")
+    assert (tmp_path / "seeds" / "router").stat().st_mode & 0o777 == 0o600
