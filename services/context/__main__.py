@@ -1,0 +1,5 @@
+"""python -m services.context"""
+
+from services.context.main import main
+
+main()
