@@ -80,6 +80,7 @@ class Listener(Generic[Body]):
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+        self._pull.give_back()
         self._pull.close()
 
     def _delivered(self, delivery: Delivery) -> None:

@@ -115,8 +115,6 @@ def _consumer(grants: Grants, consumer: Consumer) -> None:
     grants.publish.add(subjects.DEAD_LETTER.at(store=stream))
     grants.publish.add(f"$JS.API.STREAM.INFO.{subjects.DLQ.name}")
     grants.publish.add(f"$JS.ACK.*.*.{stream}.{name}.>")  # the newer form, behind a feature flag of the server
-    grants.publish.add(subjects.DEAD_LETTER.wildcard)
-    grants.publish.add(f"$JS.API.STREAM.INFO.{subjects.DLQ.name}")
     _reading(grants, consumer.store)
 
 

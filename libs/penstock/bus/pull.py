@@ -99,10 +99,10 @@ class Pull:
         """Asks for no more. What is held is kept as ours until it is settled, or `close`."""
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
-            await subscription.close()
+            await subscription.drain()
 
     def close(self) -> None:
-        """After `stop`: lets go of what is held and not settled; it is given to somebody when its time is out."""
+        """After `stop`: signs no more. What is still held is given to somebody when its time is out."""
         for timer in self._timers.values():
             timer.cancel()
         if self._remove is not None:
@@ -124,6 +124,11 @@ class Pull:
         """Never give it to anybody again."""
         words = reason.replace("\r", " ").replace("\n", " ")[:200]
         self._settle(delivery, f"+TERM {words}".strip().encode())
+
+    def give_back(self) -> None:
+        """All that is held, to whoever asks next."""
+        for delivery in tuple(self._held.values()):
+            self.nak(delivery)
 
     def _settle(self, delivery: Delivery, sign: bytes) -> None:
         if self._held.get(delivery.sequence) is not delivery:

@@ -148,6 +148,13 @@ async def test_a_slow_handler_bounds_what_is_held(nats_url: str) -> None:
         await listener.stop()
 
 
+async def make_patient(bus: Bus) -> None:
+    """A consumer that waits 30 s before it gives anything to anybody again."""
+    settings = {"durable_name": "patient", "ack_policy": "explicit", "ack_wait": 30 * 10**9, "max_ack_pending": 64}
+    ask = {"stream_name": "NOTES", "config": settings}
+    await bus.jetstream.ask("CONSUMER.CREATE.NOTES.patient", ask, dict[str, msgspec.Raw], "patient")
+
+
 async def test_what_a_killed_listener_left_is_handled_first_and_without_waiting(nats_url: str) -> None:
     patient = Consumer("patient", NOTES, "test.notes.*", used_by="audit", ack_wait_s=30, held_max=64)
     entered, sink = asyncio.Event(), Sink()
@@ -157,9 +164,7 @@ async def test_what_a_killed_listener_left_is_handled_first_and_without_waiting(
         await asyncio.Event().wait()
 
     async with verbs_bus(nats_url) as bus, verbs_bus(nats_url) as doomed:
-        settings = {"durable_name": "patient", "ack_policy": "explicit", "ack_wait": 30 * 10**9, "max_ack_pending": 64}
-        ask = {"stream_name": "NOTES", "config": settings}
-        await bus.jetstream.ask("CONSUMER.CREATE.NOTES.patient", ask, dict[str, msgspec.Raw], "patient")
+        await make_patient(bus)
         await emit_all(bus, 0, 30)
         await doomed.listen(NOTED, patient, never, batch_max=8)
         await entered.wait()
@@ -266,3 +271,29 @@ async def test_a_listener_of_a_consumer_that_is_not_there_does_not_start(nats_ur
             await bus.listen(NOTED, missing, Sink())
     assert caught.value.code is Code.UNAVAILABLE
     assert caught.value.detail == "consumer missing: consumer not found; the set-up has not been run"
+
+
+async def test_what_a_listener_held_when_it_stopped_is_given_to_the_next_at_once(nats_url: str) -> None:
+    patient = Consumer("patient", NOTES, "test.notes.*", used_by="audit", ack_wait_s=30, held_max=64)
+    entered, sink = asyncio.Event(), Sink()
+
+    async def never(batch: list[Stored[Note]]) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async with verbs_bus(nats_url) as bus:
+        await make_patient(bus)
+        await emit_all(bus, 0, 30)
+        stopped = await bus.listen(NOTED, patient, never, batch_max=8)
+        await entered.wait()
+        await stopped.stop()
+        listener = await bus.listen(NOTED, patient, sink)
+        await sink.reached(30)
+
+        async def acknowledged() -> None:
+            state = await bus.jetstream.ask("CONSUMER.INFO.NOTES.patient", {}, State, "patient")
+            assert (state.num_ack_pending, state.num_pending) == (0, 0)
+
+        await eventually(acknowledged, within_s=10)
+        await listener.stop()
+    assert sink.notes == list(range(30))
