@@ -46,6 +46,8 @@ def _ordered(value: object, depth: int) -> object:
     """The same value, objects in the order of their keys and numbers as they are to be printed."""
     if depth < 0:
         raise NotCanonical(f"it is nested deeper than {DEPTH_MAX}")
+    if isinstance(value, str):  # first, since most values are
+        return value
     if isinstance(value, dict):
         return {key: _ordered(value[key], depth - 1) for key in _sorted(value)}
     if isinstance(value, list):

@@ -170,7 +170,7 @@ async def test_killed_again_and_again_under_load_every_record_is_there_once(
         assert sorted(set(sequences(settings))) == list(range(1, sent + 1))
 
     async with module_process("services.audit", environment=environment) as process:
-        for _ in range(5):
+        for _ in range(3):
             loading = asyncio.create_task(load(chance.randint(50, 150)))
             await eventually(partial(taken, size_of(settings) + chance.randint(0, 200)), within_s=20)
             await process.kill()
