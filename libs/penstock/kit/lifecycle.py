@@ -21,7 +21,7 @@ from penstock.kit.boundary import Boundary
 from penstock.kit.clock import Clock
 from penstock.kit.config import KitConfig
 from penstock.kit.describe import described
-from penstock.kit.entry import Edge, Hosting, Service
+from penstock.kit.entry import Background, Edge, Hosting, Service
 from penstock.kit.handling import Handling, bug
 from penstock.kit.health import HealthServer
 from penstock.kit.identity import Identities
@@ -105,7 +105,7 @@ class Host(Generic[ConfigType]):
         )
         service = self._service = await self._patiently("its own parts", lambda: self._built(parts))
         for work in service.background:
-            self._spawn(getattr(work, "__qualname__", "background"), _ran(work), may_end=True)
+            self._spawn(_name(work), _ran(work), may_end=True)
         for endpoint in service.endpoints:
             await self._patiently(endpoint.name, partial(endpoint.start, hosting))
             if isinstance(endpoint, Edge) and endpoint.task is not None:
@@ -322,6 +322,11 @@ class Host(Generic[ConfigType]):
 
 async def _idle(bus: Bus, timeout_s: float) -> bool:
     return await bus.idle(timeout_s)
+
+
+def _name(work: Background) -> str:
+    function = work.func if isinstance(work, partial) else work
+    return getattr(function, "__qualname__", "background")
 
 
 async def _ran(work: Callable[[], Awaitable[None]]) -> None:

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -92,7 +93,8 @@ class Log:
         line: dict[str, Value] = {"time": time.replace("+00:00", "Z"), "level": level}
         for name, value in {**self._bound, "event": event, **fields}.items():
             line[name] = _safe(name, value)
-        self._write(msgspec.json.encode(line).decode() + "\n")
+        with suppress(OSError, ValueError):  # a log that nobody takes any more must not fail the work
+            self._write(msgspec.json.encode(line, enc_hook=str).decode() + "\n")
 
 
 def _safe(name: str, value: Value) -> Value:

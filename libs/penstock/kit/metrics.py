@@ -166,7 +166,7 @@ class Metrics:
         self.recorder_seconds = Histogram(
             r,
             "penstock_recorder_lag_seconds",
-            "From a record's arrival to the broker's acknowledgement.",
+            "From a record's arrival to the broker's acknowledgement: the oldest of each append.",
             buckets=CALL_BUCKETS_S,
         )
         self.recorder_failures = Counter(

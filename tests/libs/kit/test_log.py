@@ -77,6 +77,13 @@ def test_the_path_of_a_secret_file_and_a_count_of_tokens_are_shown() -> None:
     assert (line["nats_seed_file"], line["tokens"]) == ("/run/secrets/seed", 12)
 
 
+def test_a_log_that_cannot_be_written_disturbs_nobody() -> None:
+    def closed(_: str) -> None:
+        raise BrokenPipeError
+
+    Log(closed).error("nobody hears this")
+
+
 def test_a_long_text_is_cut() -> None:
     assert len(scrub("x" * 100_000)) == 2001
 
