@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.jobs import NO_JSON
 from services.orchestrator.runlog import RunLost
 
 
@@ -18,19 +19,19 @@ class Blobs:
         self._get = get
         self._inline_max_bytes = inline_max_bytes
 
-    async def check_in(self, data: bytes) -> tuple[msgspec.Raw | None, str]:
+    async def check_in(self, data: bytes) -> tuple[msgspec.Raw, str]:
         """`data` itself when it fits, otherwise the id under which it now is. Raises RunLost when it cannot be kept."""
         if len(data) <= self._inline_max_bytes:
             return msgspec.Raw(data), ""
         try:
-            return None, await self._put(data)
+            return NO_JSON, await self._put(data)
         except Failure as failure:
             raise RunLost(f"a large result cannot be kept: {failure.code}", fenced=False) from failure
 
-    async def check_out(self, inline: msgspec.Raw | None, blob: str) -> bytes | None:
+    async def check_out(self, inline: msgspec.Raw, blob: str) -> bytes | None:
         """What was checked in; None when the blob's time is over. Raises RunLost when it cannot be read for now."""
         if not blob:
-            return bytes(inline or b"null")
+            return bytes(inline)
         try:
             return await self._get(blob)
         except Failure as failure:

@@ -80,6 +80,8 @@ def _fill_step(event: StepDone | StepFailed, blank: JobEvent) -> JobEvent:
 def _fill_end(event: Completed | Failed | Cancelled, blank: JobEvent) -> JobEvent:
     counted = msgspec.structs.replace(blank, usage=event.usage, cost_nano=event.cost_nano)
     match event:
+        case Completed(output_blob=blob) if blob:
+            return msgspec.structs.replace(counted, type="completed", detail="the output is large: ask for the job")
         case Completed(output=output):
             return msgspec.structs.replace(counted, type="completed", output=output)
         case Failed(error=error):

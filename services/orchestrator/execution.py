@@ -107,7 +107,7 @@ class Execution:
 
     async def _complete(self, output: msgspec.Struct) -> None:
         kept, blob = await self._blobs.check_in(msgspec.json.encode(output))
-        raw = kept if kept is not None else msgspec.Raw(b"null")
+        raw = kept if not blob else msgspec.Raw(b"null")
         state = self._log.state
         await self._log.append(
             lambda n, time: Completed(

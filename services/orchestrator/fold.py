@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from penstock.contracts.errors import Code, FailureBody
-from penstock.contracts.jobs import JobView, State
+from penstock.contracts.jobs import NO_JSON, JobView, State
 from penstock.contracts.llm import Usage
 from penstock.contracts.runs import (
     AnyRunEvent,
@@ -163,7 +163,7 @@ def view(run: RunState) -> JobView:
         steps=len(run.done),
         usage=run.usage,
         cost_nano=run.cost_nano,
-        output=run.end.output if isinstance(run.end, Completed) else None,
+        output=run.end.output if isinstance(run.end, Completed) and not run.end.output_blob else NO_JSON,
         error=error,
         labels=created.job.labels,
         epoch=run.epoch,

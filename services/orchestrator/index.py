@@ -4,7 +4,7 @@ import msgspec
 
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.jobs import FINAL, JobPage, JobView
+from penstock.contracts.jobs import FINAL, NO_JSON, JobPage, JobView
 from penstock.contracts.subjects import JOB_INDEX
 
 _TRIES_MAX = 5
@@ -19,7 +19,7 @@ class JobIndex:
     async def put(self, tenant: str, view: JobView) -> None:
         """Keeps `view`, unless what is there is newer: a worker that lost its run must not turn the clock back."""
         key = f"{tenant}.{view.id}"
-        view = msgspec.structs.replace(view, output=None)
+        view = msgspec.structs.replace(view, output=NO_JSON)
         for _ in range(_TRIES_MAX):
             entry = await self._bucket.get(key)
             if entry is not None and is_newer(entry.value, view):

@@ -6,7 +6,7 @@ import msgspec
 
 from penstock.bus import Bus
 from penstock.contracts.ids import partition, run_id
-from penstock.contracts.jobs import JobEvent, JobView, TokenFrame
+from penstock.contracts.jobs import NO_JSON, JobEvent, JobView, TokenFrame
 from penstock.contracts.runs import Completed
 from penstock.contracts.subjects import JOB_EVENT, JOB_TOKEN, RUN_JOURNAL
 from services.orchestrator.blobs import Blobs
@@ -48,8 +48,8 @@ class JobLookup:
         """The view with its output, also a large one for as long as it is kept."""
         if not found.output_blob:
             return found.view
-        data = await self._blobs.check_out(None, found.output_blob)
-        return msgspec.structs.replace(found.view, output=msgspec.Raw(data) if data is not None else None)
+        data = await self._blobs.check_out(NO_JSON, found.output_blob)
+        return msgspec.structs.replace(found.view, output=msgspec.Raw(data) if data is not None else NO_JSON)
 
     async def events(self, tenant: str, job: str, after_n: int, limit: int) -> list[JobEvent]:
         """Events with a number above `after_n`, in the order in which they were told."""

@@ -10,6 +10,7 @@ import msgspec
 
 from penstock.bus import Discard, Item, Release
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.jobs import NO_JSON
 from penstock.contracts.meta import Meta
 from penstock.contracts.runs import Blocked, Cancelled, Claimed, Failed, InputTakenReply, RunInput
 from penstock.contracts.subjects import RUN_DELIVER, RUN_INPUT, WORKERS
@@ -199,7 +200,7 @@ class Runs:
         async def carry() -> msgspec.Struct:
             job = created.job
             if created.input_blob:
-                data = await self._blobs.check_out(None, created.input_blob)
+                data = await self._blobs.check_out(NO_JSON, created.input_blob)
                 if data is None:
                     raise Failure(Code.NOT_FOUND, "the job's input is no longer kept")
                 job = msgspec.structs.replace(job, input=msgspec.Raw(data))
