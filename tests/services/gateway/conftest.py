@@ -1,0 +1,113 @@
+"""The edge on a real broker, with the real policy, router and orchestrator behind it and a scripted provider."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from penstock.bus import Bus, BusConfig
+from penstock.kit.config import Secret
+from penstock.kit.log import Log
+from penstock.kit.service import running
+from services.gateway.config import Config as GatewayConfig
+from services.gateway.main import gateway
+from services.orchestrator.config import Config as OrchestratorConfig
+from services.orchestrator.main import orchestrator
+from services.policy.config import Config as PolicyConfig
+from services.policy.key_file import create_key
+from services.policy.keys import ApiKey
+from services.policy.limits import Limit
+from services.policy.main import build as policy
+from services.router.config import Config as RouterConfig
+from services.router.main import build as router
+from tests.support.eventually import eventually
+from tests.support.model_server import ModelServer, model_server
+from tests.support.nats_server import NatsServer
+from tests.support.valkey_server import ValkeyServer
+
+PRICE = {"input_usd_per_mtok": 2, "output_usd_per_mtok": 10}
+TIMEOUTS = {"headers_s": 2.0, "first_content_s": 2.0, "idle_s": 2.0, "total_s": 10.0}
+
+
+@dataclass
+class EdgePlane:
+    url: str
+    folder: Path
+    provider: ModelServer
+    broker: NatsServer
+    lines: list[str]
+
+    async def key(self, tenant: str = "acme", subject: str = "user:alice", usd: float = 0.0) -> str:
+        """A new API key that the edge knows."""
+        limits = (Limit(usd, None),) if usd else ()
+        made = ApiKey("", "", tenant, subject, scopes=("*",), limits=limits)
+        credential = create_key(self.folder / "keys.json", made, now=1.0)[1]
+
+        async def known() -> None:
+            async with self.client(credential) as client:
+                assert (await client.get("/v1/models")).status_code == 200
+
+        await eventually(known)
+        return credential
+
+    def client(self, credential: str = "", **headers: str) -> httpx.AsyncClient:
+        if credential:
+            headers["authorization"] = f"Bearer {credential}"
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20)
+
+
+@pytest.fixture
+async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[EdgePlane]:
+    setup = await Bus.connect(BusConfig(url=broker.url, principal="setup"))
+    await setup.prepare()
+    await setup.close()
+    lines: list[str] = []
+    log = Log(lines.append)
+    common = {"nats_url": broker.url, "data_dir": str(tmp_path), "config_dir": str(tmp_path), "drain_s": 2.0}
+    async with AsyncExitStack() as stack:
+        provider = await stack.enter_async_context(model_server())
+        deployment = {"base_url": provider.url, "price": PRICE, "timeouts": TIMEOUTS}
+        models = {
+            "deployments": {name: {**deployment, "model": name} for name in ("one", "two", "stall", "hang")},
+            "aliases": {"chat": ["one", "two"], "stalling": ["stall"], "hanging": ["hang"]},
+            "default": {"chat": "chat"},
+        }
+        (tmp_path / "models.yaml").write_text(yaml.safe_dump(models))
+        await stack.enter_async_context(
+            running(
+                policy, PolicyConfig(**common, store_url=Secret(valkey.url), reload_every_s=0.02), "policy", log=log
+            )
+        )
+        await stack.enter_async_context(
+            running(router, RouterConfig(**common, models_file="models.yaml"), "router", log=log)
+        )
+        await stack.enter_async_context(running(orchestrator, OrchestratorConfig(**common), "orchestrator", log=log))
+        await stack.enter_async_context(
+            running(
+                gateway,
+                GatewayConfig(
+                    **common,
+                    http_port=0,
+                    sse_keep_alive_s=0.3,
+                    body_timeout_s=1.0,
+                    body_max_bytes=2_000_000,
+                    requests_max=50,
+                ),
+                "gateway",
+                log=log,
+            )
+        )
+
+        async def listening() -> int:
+            found = [json.loads(line) for line in lines]
+            ports = [line["port"] for line in found if line.get("event") == "http"]
+            assert ports
+            return int(ports[-1])
+
+        port = await eventually(listening)
+        yield EdgePlane(f"http://127.0.0.1:{port}", tmp_path, provider, broker, lines)
