@@ -27,7 +27,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
 
 
 class Handlers:
-    """`echo` answers, or fails as the text says; `record` leaves a record behind; `patient` waits."""
+    """`echo` answers, or fails as the text says; `record` leaves a record behind."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts

@@ -154,6 +154,9 @@ class Working(Generic[Body]):
     async def start(self, hosting: Hosting) -> None:
         loop = asyncio.get_running_loop()
 
+        def dead(reason: Failure) -> None:
+            hosting.metrics.dead_letters.add(self.work.consumer.store.name, reason.code)
+
         async def handle(item: Item[Body]) -> None:
             began = loop.time()
             result = "cancelled"
@@ -162,22 +165,35 @@ class Working(Generic[Body]):
                 result = "done"
             except Discard as discard:
                 result = "discarded"
-                hosting.metrics.dead_letters.add(self.work.consumer.store.name, discard.reason.code)
+                dead(discard.reason)
                 raise
             except Release:
                 result = "released"
                 raise
-            except Failure:
-                result = "retry"
+            except Failure as failure:
+                result = self._tried(item, failure, dead)
                 raise
             except Exception as error:
-                result = "retry"
-                raise bug(error, hosting.log.of(item.meta), where=self.name) from error
+                unexpected = bug(error, hosting.log.of(item.meta), where=self.name)
+                result = self._tried(item, unexpected, dead)
+                raise unexpected from error
             finally:
                 hosting.metrics.work.add(self.name, result)
                 hosting.metrics.work_seconds.see(loop.time() - began, self.name)
 
-        self._worker = await hosting.bus.work(self.work, handle, slots=self._slots, on_bad=self._on_bad)
+        async def bad(item: Bad) -> None:
+            dead(item.reason)
+            if self._on_bad is not None:
+                await self._on_bad(item)
+
+        self._worker = await hosting.bus.work(self.work, handle, slots=self._slots, on_bad=bad)
+
+    def _tried(self, item: Item[Body], failure: Failure, dead: Callable[[Failure], None]) -> str:
+        """What becomes of a try that failed; a release that went before makes "exhausted" one try too early."""
+        if item.deliveries < self.work.attempts_max:
+            return "retry"
+        dead(failure)
+        return "exhausted"
 
     async def stop(self, finish_s: float) -> None:
         if self._worker is not None:

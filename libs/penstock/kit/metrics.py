@@ -185,7 +185,7 @@ class Metrics:
         self.work = Counter(
             r,
             "penstock_work_deliveries_total",
-            "Work items handled; result is done, retry, released or discarded.",
+            "Tries at work items; result is done, retry, exhausted, released, discarded or cancelled.",
             "work",
             "result",
         )
