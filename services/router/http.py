@@ -1,5 +1,6 @@
 """Connections to model servers: one pool for all, kept for as long as the process lives."""
 
+import io
 from collections.abc import Mapping
 
 import aiohttp
@@ -7,6 +8,7 @@ from yarl import URL
 
 from services.router.fault import Fault, FaultKind
 
+IN_ONE_PIECE_BYTES = 512 * 1024
 READ_AHEAD_BYTES = 64 * 1024
 """How much of an answer is held for a reader that is slower than the provider; then the socket is not read."""
 ERROR_MAX_BYTES = 16 * 1024
@@ -79,7 +81,9 @@ class Http:
         if session is None:
             session = self._session = self._open()
         try:
-            response = await session.post(url, headers=headers, data=body, allow_redirects=False)
+            # aiohttp sends a file in pieces, which keeps the loop free while a body with images goes out
+            data = body if len(body) <= IN_ONE_PIECE_BYTES else io.BytesIO(body)
+            response = await session.post(url, headers=headers, data=data, allow_redirects=False)
         except aiohttp.ClientError as error:
             raise _broken(error) from None
         except TimeoutError as error:
