@@ -9,6 +9,7 @@ from penstock.cli.desk import Commands, Desk, UsageError
 from penstock.cli.exits import Exit
 from penstock.cli.watching import dollars
 from penstock.contracts.audit import DECISION, DecisionRecord, Entry, OutcomeRecord, Trail
+from penstock.contracts.policy import Reason
 
 HASH_SHOWN = 12
 
@@ -73,9 +74,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     place, hash = str(entry.index), entry.hash[:HASH_SHOWN]
     if record.type == DECISION:
         decided = msgspec.json.decode(record.data, type=DecisionRecord)
-        why = "; ".join(
-            f"{reason.policy}: {reason.text}" if reason.text else reason.policy for reason in decided.reasons
-        )
+        why = "; ".join(_reason(reason) for reason in decided.reasons)
         effect = f"{decided.effect} ({decided.code})" if decided.code else decided.effect
         what = f"{decided.action} {decided.resource}"
         return place, record.time[11:23], record.source, "decision", what, effect, why, hash
@@ -84,3 +83,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     status = f"{done.status} ({done.code})" if done.code else done.status
     what = f"{done.action} {done.resource}".strip()
     return place, record.time[11:23], record.source, "outcome", what, status, used, hash
+
+
+def _reason(reason: Reason) -> str:
+    return reason.policy if reason.text in ("", reason.policy) else f"{reason.policy}: {reason.text}"

@@ -1,6 +1,7 @@
 """penstock demo: a plane of its own, one story through it, and a check of every claim from outside."""
 
 import argparse
+import shutil
 
 from penstock.cli.desk import Commands, Desk
 from penstock.cli.exits import Exit
@@ -13,4 +14,12 @@ def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
 
 
 async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
-    return Exit.OK
+    from penstock.demo.story import tell  # needs what only the plane's extra brings
+
+    root = desk.layout.root / "demo"
+    holds = await tell(root, desk.screen, desk.environment)
+    if arguments.keep or not holds:
+        desk.screen.note(f"its files are in {root}")
+    else:
+        shutil.rmtree(root)
+    return Exit.OK if holds else Exit.FAILED

@@ -12,6 +12,7 @@ from rich.table import Table
 from penstock.contracts.errors import Failure
 
 Cell = str | int | float
+PIPED_WIDTH = 240
 
 
 class Screen:
@@ -19,8 +20,10 @@ class Screen:
 
     def __init__(self, json: bool) -> None:
         self.json = json
-        self.out = Console(highlight=False, soft_wrap=True)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = Console(highlight=False)
+        self.err = Console(stderr=True, highlight=False)
+        if not self.out.is_terminal:
+            self.out = Console(highlight=False, width=PIPED_WIDTH)  # a pipe has no edge to wrap at
         self._in_line = False
 
     def data(self, value: object) -> None:
@@ -33,13 +36,13 @@ class Screen:
         """A line for people, on standard output."""
         if not self.json:
             self.end_line()
-            self.out.print(escape(text), style=style)
+            self.out.print(escape(text), style=style, soft_wrap=True)
 
     def note(self, text: str, style: str = "dim") -> None:
         """A line beside the result, on standard error; not with JSON."""
         if not self.json:
             self.end_line()
-            self.err.print(escape(text), style=style)
+            self.err.print(escape(text), style=style, soft_wrap=True)
 
     def stream(self, text: str) -> None:
         """A piece of a model's output, as it comes."""
@@ -80,7 +83,7 @@ class Screen:
     def wrong(self, text: str) -> None:
         """A sentence about what is wrong, on standard error."""
         self.end_line()
-        self.err.print(escape(text), style="" if self.json else "red")
+        self.err.print(escape(text), style="" if self.json else "red", soft_wrap=True)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:

@@ -66,7 +66,7 @@ class Environment:
                 return {"http_port": self.addresses.http_port}
             case "router":
                 return self._models()
-            case "tool_executor":
+            case "tool_executor" | "context":
                 return store
             case "orchestrator":
                 return {"agents_file": config / "agents.yaml"}
