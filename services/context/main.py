@@ -23,7 +23,7 @@ from services.context.shelf import Shelf
 
 
 @asynccontextmanager
-async def context(config: Config, parts: Parts) -> AsyncIterator[Service]:
+async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     """Waits for the store; the router may come and go."""
     store = Store(
         config.store_url.reveal(), timeout_s=config.store_timeout_s, connections_max=config.store_connections_max
@@ -63,4 +63,4 @@ async def context(config: Config, parts: Parts) -> AsyncIterator[Service]:
 
 def main() -> NoReturn:
     """The process."""
-    run(context, Config, CONTEXT)
+    run(build, Config, CONTEXT)

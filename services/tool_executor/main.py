@@ -1,6 +1,5 @@
 """Starts the tool executor."""
 
-import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -10,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from penstock.contracts.errors import Code, Failure
 from penstock.contracts.subjects import TOOL_CALL, TOOL_LIST, TOOLS
 from penstock.kit.service import Parts, Service, answer, run
 from penstock.kit.store import Store
@@ -23,11 +21,11 @@ from services.tool_executor.ledger import Ledger, LedgerLimits
 from services.tool_executor.registry import Registry
 from services.tool_executor.runner import Runner
 from services.tool_executor.sql import SqlRunner
-from services.tool_executor.toolsfile import BadToolsFile, ToolEntry
+from services.tool_executor.toolsfile import ToolEntry
 
 
 @asynccontextmanager
-async def tool_executor(config: Config, parts: Parts) -> AsyncIterator[Service]:
+async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     """Waits for the store; refuses to start on a bad tools file."""
     logging.getLogger("sqlglot").disabled = True  # its warnings quote the statement
     credentials = Credentials(os.environ)
@@ -44,7 +42,7 @@ async def tool_executor(config: Config, parts: Parts) -> AsyncIterator[Service]:
     try:
         await store.check()
         parts.readiness.add("store", store.check)
-        await _first(registry)
+        await registry.load()
         keep_s, once_s = config.ledger_keep_s, config.ledger_once_keep_s
         ledger = Ledger(store, LedgerLimits(config.ledger_lease_s, keep_s, once_s, once_s))
         limits = ArgumentLimits(config.arguments_max_bytes, config.arguments_depth_max, config.arguments_values_max)
@@ -56,7 +54,7 @@ async def tool_executor(config: Config, parts: Parts) -> AsyncIterator[Service]:
                 answer(TOOL_LIST, handlers.list_tools, in_flight_max=bound, pool=pool),
                 answer(TOOL_CALL, handlers.call_tool, in_flight_max=bound, pool=pool),
             ],
-            background=[ledger.renew_for_ever, partial(_refreshing, registry, config.tools_reload_s, parts)],
+            background=[ledger.renew_for_ever, partial(registry.keep_fresh, config.tools_reload_s, parts.log)],
         )
     finally:
         await registry.close()
@@ -64,23 +62,6 @@ async def tool_executor(config: Config, parts: Parts) -> AsyncIterator[Service]:
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def _first(registry: Registry) -> None:
-    try:
-        await registry.refresh()
-    except BadToolsFile as bad:
-        raise Failure(Code.INVALID, str(bad)) from None
-
-
-async def _refreshing(registry: Registry, every_s: float, parts: Parts) -> None:
-    while True:
-        await asyncio.sleep(every_s)
-        try:
-            if await registry.refresh():
-                parts.log.info("tools replaced", count=len(registry.all()))
-        except BadToolsFile as bad:
-            parts.log.error("tools file refused, the old tools stay", why=str(bad))
-
-
 def main() -> NoReturn:
     """The process."""
-    run(tool_executor, Config, TOOLS)
+    run(build, Config, TOOLS)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.contracts.errors import Code, Failure
 from penstock.contracts.policy import Fact
 from penstock.contracts.tools import ToolSpec
 from penstock.kit.limit import Limit
+from penstock.kit.log import Log
 from services.tool_executor.check import ArgumentCheck
 from services.tool_executor.runner import Runner
 from services.tool_executor.toolsfile import BadToolsFile, ToolEntry, parse
@@ -62,6 +64,23 @@ class Registry:
     def all(self) -> list[Tool]:
         """Sorted by name."""
         return list(self._tools.values())
+
+    async def load(self) -> None:
+        """For the start: raises Failure(INVALID) for a bad file."""
+        try:
+            await self.refresh()
+        except BadToolsFile as bad:
+            raise Failure(Code.INVALID, str(bad)) from None
+
+    async def keep_fresh(self, every_s: float, log: Log) -> None:
+        """Looks at the file for ever."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                if await self.refresh():
+                    log.info("tools replaced", count=len(self._tools))
+            except BadToolsFile as bad:
+                log.error("tools file refused, the old tools stay", why=str(bad))
 
     async def refresh(self) -> bool:
         """Whether the tools were replaced. A missing file is no tools at first, and later no change.
