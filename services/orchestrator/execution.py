@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from penstock.contracts.errors import Code, Failure, FailureBody
-from penstock.contracts.runs import Blocked, Cancelled, Completed, Failed
+from penstock.contracts.runs import Blocked, Cancelled, Completed, Failed, Waiting
 from penstock.kit.clock import Clock
 from services.orchestrator.blobs import Blobs
 from services.orchestrator.runlog import RunLog, RunLost
@@ -62,8 +62,9 @@ class Execution:
             self._cancelled_by = by
             self._stop()
 
-    def hand_over(self) -> None:
-        """This worker goes on with nothing more."""
+    async def hand_over(self) -> None:
+        """This worker goes on with nothing more, as soon as no step is under way that must not be cut in two."""
+        await self._steps.leave()
         self._handed_over = True
         self._stop()
 
@@ -74,6 +75,8 @@ class Execution:
         task = self._task
         if task is None or task.cancelled():
             if self._cancelled_by is None and self._handed_over:
+                # so that nobody asks for us, and this claim does not count as one that came to nothing
+                await self._log.append(lambda n, time: Waiting(n=n, time=time, inputs=[], why="handed over"))
                 raise HandedOver
             await self._end_early(late)
         elif (error := task.exception()) is not None:

@@ -38,9 +38,10 @@ class JournalDamaged(Exception):
 class RunState:
     """A run as its journal tells it.
 
-    `epoch` is the sequence of the last claim; `claims_in_vain` counts claims since a step was last done;
-    `tries` the failed tries of each step; `open` the steps of effect `once` that began and have no result;
-    `told` how many of the events were events of the job too.
+    `worker` carries it out now, as far as the journal knows, "" for nobody; `epoch` is the sequence of the last claim;
+    `claims_in_vain` counts claims since a step was last done, but for those that were handed over; `tries` the failed
+    tries of each step; `open` the steps of effect `once` that began and have no result; `told` how many of the events
+    were events of the job too.
     """
 
     created: Created | None = None
@@ -92,7 +93,8 @@ class RunState:
                 self.open.pop(event.step, None)
                 self.tries[event.step] = event.tries
             case Waiting():
-                self.waiting = event
+                self.waiting, self.worker = event, ""
+                self.claims_in_vain = max(self.claims_in_vain - 1, 0)
             case InputTaken():
                 self.claims_in_vain = 0
             case Blocked():

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -57,6 +58,20 @@ class Try:
     meta: Meta
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    step: str
+    name: str
+    digest: str
+    effect: Effect
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    pause_s: float
+
+
 class Steps:
     """The steps of one run, in the hands of the worker that claimed it.
 
@@ -73,6 +88,10 @@ class Steps:
         self._patience = patience
         self._clock = clock
         self._seen: set[str] = set()
+        self._critical = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
+        self._leaving = False
 
     async def step(
         self,
@@ -89,14 +108,20 @@ class Steps:
         `step` is the step's place in the run and the same in every replay; `name` and `arguments` say what it does, and
         must be the same too. Raises the Failure that the step ended with (now, or when it was recorded), and Parked.
         """
-        digest = arguments_hash(arguments)
+        this = _Step(step, name, arguments_hash(arguments), effect, f"{self._key_prefix}-{step}")
         if step in self._seen:
             raise Parked("nondeterminism", f"step {step} comes twice")
         self._seen.add(step)
         recorded = self._log.state.done.get(step)
         if recorded is not None:
-            return await self._recall(recorded, name, digest, kind)
-        return await self._do(step, name, do, kind, digest, effect)
+            return await self._recall(recorded, this, kind)
+        return await self._do(this, do, kind)
+
+    async def leave(self) -> None:
+        """This worker goes: begins no more steps of effect `once`, and returns when none is under way. Stopped in the
+        middle, such a step would need a person; any other is simply done again elsewhere."""
+        self._leaving = True
+        await self._calm.wait()
 
     def check_complete(self) -> None:
         """Raises Parked when the journal holds steps that the finished run never came to."""
@@ -104,9 +129,9 @@ class Steps:
         if missed:
             raise Parked("nondeterminism", f"step {missed[0]} is recorded, and the run ended without it")
 
-    async def _recall(self, recorded: StepDone, name: str, digest: str, kind: type[T]) -> T:
-        if (recorded.name, recorded.arguments_hash) != (name, digest):
-            differs = "does something else" if recorded.name != name else "has other arguments"
+    async def _recall(self, recorded: StepDone, this: "_Step", kind: type[T]) -> T:
+        if (recorded.name, recorded.arguments_hash) != (this.name, this.digest):
+            differs = "does something else" if recorded.name != this.name else "has other arguments"
             raise Parked(
                 "nondeterminism", f"step {recorded.step} ({recorded.name}) {differs} than when it was recorded"
             )
@@ -120,41 +145,57 @@ class Steps:
         except msgspec.DecodeError as error:
             raise Parked("nondeterminism", f"the result of step {recorded.step} cannot be read") from error
 
-    async def _do(
-        self,
-        step: str,
-        name: str,
-        do: Callable[[Try], Awaitable[Done[T]]],
-        kind: type[T],
-        digest: str,
-        effect: Effect,
-    ) -> T:
-        state = self._log.state
-        key = f"{self._key_prefix}-{step}"
-        if step in state.open:
-            raise Parked("unknown_outcome", f"step {step} ({name}) began, and whether it had its effect is not known")
+    async def _do(self, this: "_Step", do: Callable[[Try], Awaitable[Done[T]]], kind: type[T]) -> T:
+        if this.step in self._log.state.open:
+            raise Parked("unknown_outcome", f"step {this.step} ({this.name}) began, and nobody knows what came of it")
         while True:
-            if effect == "once":
-                await self._log.append(lambda n, time: StepStarted(n=n, time=time, step=step, key=key, effect=effect))
-            number = max(state.claims - 1, 0) + state.tries.get(step, 0)
-            meta = msgspec.structs.replace(self._meta, step=step, idempotency_key=key, epoch=state.epoch)
-            try:
-                done = await do(Try(number, meta))
-            except Failure as failure:
-                await self._failed(step, name, digest, effect, failure)
-                continue
-            return await self._record(step, name, digest, done, kind)
+            async with self._whole(this.effect):
+                found = await self._try(this, do, kind)
+            if not isinstance(found, _Again):
+                return found
+            await self._clock.sleep(found.pause_s)
 
-    async def _record(self, step: str, name: str, digest: str, done: Done[T], kind: type[T]) -> T:
+    @asynccontextmanager
+    async def _whole(self, effect: Effect) -> AsyncIterator[None]:
+        """Inside, a step of effect `once` is not stopped by this worker's leaving, and none begins after it."""
+        if effect != "once":
+            yield
+            return
+        if self._leaving:
+            await asyncio.Event().wait()  # until it is cancelled
+        self._critical += 1
+        self._calm.clear()
+        try:
+            yield
+        finally:
+            self._critical -= 1
+            if not self._critical:
+                self._calm.set()
+
+    async def _try(self, this: "_Step", do: Callable[[Try], Awaitable[Done[T]]], kind: type[T]) -> "T | _Again":
+        state = self._log.state
+        if this.effect == "once":
+            await self._log.append(
+                lambda n, time: StepStarted(n=n, time=time, step=this.step, key=this.key, effect=this.effect)
+            )
+        number = max(state.claims - 1, 0) + state.tries.get(this.step, 0)
+        meta = msgspec.structs.replace(self._meta, step=this.step, idempotency_key=this.key, epoch=state.epoch)
+        try:
+            done = await do(Try(number, meta))
+        except Failure as failure:
+            return await self._failed(this, failure)
+        return await self._record(this, done, kind)
+
+    async def _record(self, this: "_Step", done: Done[T], kind: type[T]) -> T:
         data = msgspec.json.encode(done.value)
         result, blob = await self._blobs.check_in(data)
         await self._log.append(
             lambda n, time: StepDone(
                 n=n,
                 time=time,
-                step=step,
-                name=name,
-                arguments_hash=digest,
+                step=this.step,
+                name=this.name,
+                arguments_hash=this.digest,
                 result=result,
                 blob=blob,
                 usage=done.usage,
@@ -166,27 +207,34 @@ class Steps:
         # what the function sees now is what it would see in a replay
         return msgspec.json.decode(data, type=kind)
 
-    async def _failed(self, step: str, name: str, digest: str, effect: Effect, failure: Failure) -> None:
-        """Returns when the next try is due; raises when there is none."""
-        if effect == "once" and failure.code in LEAVES_OPEN:
-            raise Parked("unknown_outcome", f"step {step} ({name}): {failure.code}") from failure
-        tries = self._log.state.tries.get(step, 0) + 1
+    async def _failed(self, this: "_Step", failure: Failure) -> "_Again":
+        """Raises when there is no other try."""
+        if this.effect == "once" and failure.code in LEAVES_OPEN:
+            raise Parked("unknown_outcome", f"step {this.step} ({this.name}): {failure.code}") from failure
+        tries = self._log.state.tries.get(this.step, 0) + 1
         now = self._clock.now()
-        pause_s = again_after_s(failure, effect, tries, now, self._meta.deadline, random.random(), self._patience)
+        pause_s = again_after_s(failure, this.effect, tries, now, self._meta.deadline, random.random(), self._patience)
         error = shortened(failure.body())
-        if pause_s is None:
+        if pause_s is not None:
+            next_at = now + pause_s
             await self._log.append(
-                lambda n, time: StepDone(
-                    n=n, time=time, step=step, name=name, arguments_hash=digest, error=error, decision=error.decision
+                lambda n, time: StepFailed(
+                    n=n, time=time, step=this.step, name=this.name, error=error, tries=tries, next_at=next_at
                 )
             )
-            raise failure
+            return _Again(pause_s)
         await self._log.append(
-            lambda n, time: StepFailed(
-                n=n, time=time, step=step, name=name, error=error, tries=tries, next_at=now + pause_s
+            lambda n, time: StepDone(
+                n=n,
+                time=time,
+                step=this.step,
+                name=this.name,
+                arguments_hash=this.digest,
+                error=error,
+                decision=error.decision,
             )
         )
-        await self._clock.sleep(pause_s)
+        raise failure
 
 
 def shortened(error: FailureBody) -> FailureBody:

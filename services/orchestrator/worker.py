@@ -4,6 +4,7 @@ Only the journal decides who has a run; leases and acknowledgements decide who t
 """
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -147,7 +148,7 @@ class Runs:
         execution = self._active[run] = self._execution(found, agent)
         self._hand(execution, input)
         if self._leaving.is_set():
-            execution.hand_over()
+            await execution.hand_over()
         try:
             await self._carry_out(execution, found)
             await self._tell_end(found)
@@ -166,6 +167,8 @@ class Runs:
             pause_s = RUN_INPUT.consumer.ack_wait_s if lost.fenced else self._config.occupied_pause_s
             raise Release(pause_s) from lost
         except HandedOver as leaving:
+            with suppress(RunLost):
+                await found.flush()
             raise Release(0.0) from leaving
         except Broken as broken:
             log.error("a run broke", type=type(broken.error).__name__, frames=broken.frames)
@@ -227,8 +230,7 @@ class Runs:
     async def hand_over(self) -> None:
         """When this worker leaves: stops what it carries out, so that others may go on at once."""
         await self._leaving.wait()
-        for execution in tuple(self._active.values()):
-            execution.hand_over()
+        await asyncio.gather(*(execution.hand_over() for execution in self._active.values()))
         try:
             await self._leases.delete(self.me)
         except Failure as failure:

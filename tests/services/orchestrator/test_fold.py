@@ -67,6 +67,11 @@ def test_a_journal_is_its_steps_its_owner_and_its_epoch() -> None:
     assert (run.usage, run.cost_nano, run.updated) == (Usage(output=3), 5, 15.0)
 
 
+def test_a_run_that_was_handed_over_has_no_owner_and_its_claim_was_not_in_vain() -> None:
+    run = fold(journal(CREATED, claimed(1), claimed(2), Waiting(n=3, time=13.0, inputs=[], why="handed over")))
+    assert (run.worker, run.claims, run.claims_in_vain) == ("", 2, 1)
+
+
 def test_an_unknown_price_adds_nothing() -> None:
     run = fold(journal(CREATED, claimed(1), done(2, "a", cost_nano=-1), done(3, "b", cost_nano=7)))
     assert run.cost_nano == 7
