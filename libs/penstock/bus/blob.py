@@ -11,6 +11,8 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token
 from penstock.contracts.subjects import BLOB, BLOB_CHUNK
 
+TTL = "Nats-TTL"
+
 _RANDOM_BYTES = 12
 _DIGEST_HEX = 40
 
@@ -21,24 +23,29 @@ def blob_id(data: bytes) -> str:
 
 
 class BlobStore:
-    """Puts and gets. A blob is never changed; it is gone when the stream's age is over."""
+    """Puts and gets. A blob is never changed; it is gone when its time is over, or the stream's age."""
 
     def __init__(self, jetstream: JetStream, config: BusConfig) -> None:
         self._jetstream = jetstream
         self._max_bytes = config.body_max_bytes
         self._stream = BLOB.name
 
-    async def put(self, data: bytes) -> str:
-        """Stores `data` whole; its id. Raises TOO_LARGE, OVERLOADED when the stream is full, and DEADLINE."""
+    async def put(self, data: bytes, *, ttl_s: int = 0) -> str:
+        """Stores `data` whole, for `ttl_s` or (0) as long as the stream keeps anything; its id.
+
+        Raises TOO_LARGE, OVERLOADED when the stream is full, and DEADLINE.
+        """
         if len(data) > self._max_bytes:
             raise Failure(Code.TOO_LARGE, f"a body of {len(data)} bytes is above the limit of {self._max_bytes}")
         limits = self._jetstream.limits
         id = await asyncio.to_thread(blob_id, data) if len(data) > limits.page_max_bytes else blob_id(data)
+        headers = {TTL: str(ttl_s)} if ttl_s else {}
         starts = iter(range(0, max(1, len(data)), limits.chunk_bytes))
 
         async def sender() -> None:
             for start in starts:
-                await self._put_chunk(id, start // limits.chunk_bytes, data[start : start + limits.chunk_bytes])
+                chunk = data[start : start + limits.chunk_bytes]
+                await self._put_chunk(id, start // limits.chunk_bytes, chunk, headers)
 
         senders = [asyncio.create_task(sender()) for _ in range(limits.chunks_in_flight)]
         try:
@@ -48,9 +55,9 @@ class BlobStore:
                 task.cancel()
         return id
 
-    async def _put_chunk(self, id: str, number: int, data: bytes) -> None:
+    async def _put_chunk(self, id: str, number: int, data: bytes, headers: dict[str, str]) -> None:
         subject = BLOB_CHUNK.at(id=id, n=str(number))
-        await append(self._jetstream, self._stream, subject, data, {}, expected=0, event_id=f"{id[:48]}-{number}")
+        await append(self._jetstream, self._stream, subject, data, headers, expected=0, event_id=f"{id[:48]}-{number}")
 
     async def get(self, id: str) -> bytes:
         """The bytes, checked against the id. Raises NOT_FOUND (never put, or its time is over) and TOO_LARGE."""

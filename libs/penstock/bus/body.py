@@ -11,8 +11,8 @@ from penstock.contracts.meta import BLOB
 class Blobs(Protocol):
     """Where large bodies are kept for as long as a message may be under way."""
 
-    async def put(self, data: bytes) -> str:
-        """Keeps `data` and gives its id."""
+    async def put(self, data: bytes, *, ttl_s: int = 0) -> str:
+        """Keeps `data` for `ttl_s` (0: as long as anything that is stored) and gives its id."""
 
     async def get(self, id: str) -> bytes:
         """The bytes kept under `id`; Failure(NOT_FOUND) when they are gone."""
@@ -24,19 +24,22 @@ class Bodies:
     def __init__(self, config: BusConfig, blobs: Blobs) -> None:
         self._inline_max_bytes = config.claim_check_bytes
         self._max_bytes = config.body_max_bytes
+        self._passing_ttl_s = config.passing_body_ttl_s
         self._blobs = blobs
 
     def small(self, data: bytes) -> bool:
         """Whether `data` may travel in the message itself."""
         return len(data) <= self._inline_max_bytes
 
-    async def check_in(self, data: bytes) -> dict[str, str]:
-        """Puts a large body away; the header that refers to it. Raises Failure(TOO_LARGE)."""
+    async def check_in(self, data: bytes, *, kept: bool = False) -> dict[str, str]:
+        """Puts a large body away; the header that refers to it. Raises Failure(TOO_LARGE).
+
+        `kept`: the message is stored, so the body must live as long; otherwise it only passes by.
+        """
         if len(data) > self._max_bytes:
-            raise Failure(
-                Code.TOO_LARGE, f"a body of {len(data)} bytes is above the limit of {self._max_bytes}"
-            )
-        return {BLOB: f"{await self._blobs.put(data)}:{len(data)}"}
+            raise Failure(Code.TOO_LARGE, f"a body of {len(data)} bytes is above the limit of {self._max_bytes}")
+        id = await self._blobs.put(data, ttl_s=0 if kept else self._passing_ttl_s)
+        return {BLOB: f"{id}:{len(data)}"}
 
     async def of(self, message: Message) -> bytes:
         """The message's body, fetched where it is a reference. Raises Failure TOO_LARGE, NOT_FOUND, INVALID."""

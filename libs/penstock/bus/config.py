@@ -10,7 +10,8 @@ class BusConfig(msgspec.Struct, frozen=True):
     `tenant` the tenant whose client: it stands in our inbox and in the broker's permissions. `seed_file`: nkey seed.
 
     A body above `claim_check_bytes` travels by
-    reference, one above `body_max_bytes` is refused. `lean=False` keeps nats-py's own reader (same promises, slower).
+    reference, one above `body_max_bytes` is refused;
+    one that only passes by, with a call, is kept for `passing_body_ttl_s`. `lean=False` keeps nats-py's own reader (same promises, slower).
     """
 
     url: str = "nats://127.0.0.1:4222"
@@ -26,6 +27,7 @@ class BusConfig(msgspec.Struct, frozen=True):
     watchdog_timeout_s: float = 2.0
     claim_check_bytes: int = 256 * 1024
     body_max_bytes: int = 64 * 1024 * 1024
+    passing_body_ttl_s: int = 3600
     write_buffer_max_bytes: int = 32 * 1024 * 1024
     keep_alive_s: float = 2.0
     silence_s: float = 6.0

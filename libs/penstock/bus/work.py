@@ -94,7 +94,7 @@ class Works:
         data = encode(body)
         headers = meta_headers(meta)
         if not self._bodies.small(data):
-            headers |= await self._bodies.check_in(data)
+            headers |= await self._bodies.check_in(data, kept=True)
             data = b""
         id = message_id or new_id("msg")
         if not first:

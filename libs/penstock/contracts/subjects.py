@@ -71,7 +71,8 @@ DLQ = StreamStore(
     max_bytes=GIB,
     max_age_s=30 * DAY_S,
 )
-BLOB = StreamStore("BLOB", ("penstock.blob.*.*",), discard_new=True, max_bytes=4 * GIB, max_age_s=2 * DAY_S, ttl=True)
+# as old as the oldest stored message that may refer to it; what only passes by has a TTL of its own
+BLOB = StreamStore("BLOB", ("penstock.blob.*.*",), discard_new=True, max_bytes=4 * GIB, max_age_s=30 * DAY_S, ttl=True)
 STORES = (JOBS, EVENTS, TOKENS, RUNS, AUDIT_LOG, DLQ, BLOB)
 
 # For users: the public contract ------------------------------------------------------------------------------------

@@ -152,6 +152,30 @@ async def test_a_large_event_and_a_large_task_travel_by_reference(nats_url: str)
         await worker.stop()
 
 
+async def test_a_body_that_only_passes_by_is_gone_when_its_time_is_over(nats_url: str) -> None:
+    async with verbs_bus(nats_url) as bus:
+        passing = await bus.blobs.put(b"x" * 300_000, ttl_s=1)
+        kept = await bus.blobs.put(b"y" * 300_000)
+        assert await bus.blobs.get(passing) == b"x" * 300_000
+
+        async def gone() -> None:
+            assert await bus.jetstream.read("BLOB", f"penstock.blob.{passing}.*", limit=1) == []
+
+        await eventually(gone)
+        assert await bus.blobs.get(kept) == b"y" * 300_000
+
+
+async def test_what_stands_in_a_stored_message_is_kept_as_long_as_the_stream_keeps_anything(nats_url: str) -> None:
+    async with verbs_bus(nats_url) as bus:
+        await bus.emit(NOTED, Note(1, "x" * 300_000), Meta(), topic="a")
+        await bus.assign(TASK, Note(1, "x" * 300_000), Meta(), tenant="acme", kind="any")
+        headers = [record.headers for record in await bus.jetstream.read("BLOB", "penstock.blob.>", limit=9)]
+        assert ["Nats-TTL" in h for h in headers] == [False] * 4
+        await bus._bodies.check_in(b"x" * 300_000)
+        headers = [record.headers for record in await bus.jetstream.read("BLOB", "penstock.blob.>", limit=9)]
+        assert [h.get("Nats-TTL") for h in headers[4:]] == ["3600", "3600"]
+
+
 async def test_a_reference_to_a_body_that_is_gone_is_not_found(nats_url: str) -> None:
     limits = msgspec.structs.replace(SHORT, catch_up_s=0.1)
     async with verbs_bus(nats_url, limits=limits) as bus:
