@@ -49,11 +49,13 @@ class Wanted:
 
 
 class Attempt:
-    """The state of one try. Whoever carries it out says what it learns in `told`, `sent` and `result_digest`."""
+    """The state of one try. Whoever carries it out says what it learns in `told`, `sent` and `result_digest`;
+    `committed`: content was passed on, so that nobody else may answer."""
 
     __slots__ = (
         "_started",
         "_wanted",
+        "committed",
         "decision",
         "deployment",
         "first_token_ms",
@@ -75,6 +77,7 @@ class Attempt:
         self.decision = ""
         self.told = Told()
         self.sent = False
+        self.committed = False
         self.result_digest = ""
         self.first_token_ms = 0.0
         self.watch = Watch(deployment.timeouts, wanted.deadline, loop)

@@ -45,11 +45,11 @@ class Chain:
         self, alias: Alias, need: Need, wanted: Wanted, work: Callable[[Attempt], Awaitable[Result]]
     ) -> Result:
         """The first result. Raises the failure of the first try that says something of the request, policy's refusal
-        unchanged, or what `work` raised once it had committed."""
+        unchanged, or what the try raised that had committed."""
         faults: dict[str, Fault] = {}
         tries = 0
         for number in range(self._rules.rounds_max):
-            if number and not await self._pause(number, faults, wanted):
+            if number and (tries >= self._rules.attempts_max or not await self._pause(number, faults, wanted)):
                 break
             choice = self._choose(alias, need, faults)
             if not faults and not choice.candidates:
@@ -62,8 +62,9 @@ class Chain:
                 try:
                     return await self._try(attempt, need, wanted, work)
                 except Fault as fault:
-                    if fault.committed or fault.kind not in ELSEWHERE:
+                    if attempt.committed or fault.kind not in ELSEWHERE:
                         raise
+                    fault.window = candidate.deployment.context_tokens
                     faults[candidate.deployment.id] = fault
                     self._say(attempt, fault, candidate.reason, wanted)
                 if _now() >= wanted.deadline:

@@ -38,8 +38,8 @@ _KEY_STATUSES = frozenset({401, 402, 403})
 
 
 class Fault(Failure):
-    """A try that failed at the provider: a Failure whose `kind` says what may be done. `committed`: content was
-    already passed on, so that nobody else may answer. `sent`: the provider may have worked (and may bill)."""
+    """A try that failed at the provider: a Failure whose `kind` says what may be done. `sent`: the provider may have
+    worked (and may bill). `window`: the context window it failed in, 0 when unknown."""
 
     def __init__(
         self,
@@ -54,7 +54,6 @@ class Fault(Failure):
         super().__init__(code, detail, retry_after_s=retry_after_s, param=param)
         self.kind = kind
         self.sent = sent
-        self.committed = False
         self.window = 0
 
 

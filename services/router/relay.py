@@ -35,19 +35,13 @@ class Relay:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._digest = hashlib.sha256()
-        self._shown = False
 
     async def run(self, pieces: AsyncIterator[bytes]) -> None:
-        """Until the provider's last event. Raises Fault, `committed` when anything was passed on."""
+        """Until the provider's last event. Raises Fault; `attempt.committed` says whether anything was passed on."""
         try:
             await self._run(pieces)
         except EventTooLarge as error:
-            fault = Fault(FaultKind.GARBAGE, str(error), sent=True)
-            fault.committed = self._shown
-            raise fault from None
-        except Fault as fault:
-            fault.committed = self._shown
-            raise
+            raise Fault(FaultKind.GARBAGE, str(error), sent=True) from None
 
     async def _run(self, pieces: AsyncIterator[bytes]) -> None:
         tap = self._tap
@@ -63,7 +57,7 @@ class Relay:
             self._hold(DONE_EVENT)  # some providers leave it out, and clients wait for it
         await self._flush(fed=True)
         self._attempt.result_digest = self._digest.hexdigest()
-        self._attempt.watch.whole()
+        self._attempt.watch.done()
         await _linger(pieces)
 
     async def _take(self, events: list[SseEvent]) -> None:
@@ -82,9 +76,10 @@ class Relay:
             fed = fed or sort is not Sort.NOISE
             if sort is Sort.DONE:
                 break
-        if fault is not None and not self._shown:
+        committed = self._attempt.committed
+        if fault is not None and not committed:
             raise fault
-        if content or self._shown or self._held_bytes > self._held_max_bytes:
+        if content or committed or self._held_bytes > self._held_max_bytes:
             await self._flush(fed=fed)
         if fault is not None:
             raise fault
@@ -101,8 +96,8 @@ class Relay:
             frame = self._held[0] if len(self._held) == 1 else b"".join(self._held)
             self._held.clear()
             self._held_bytes = 0
-            if not self._shown:
-                self._shown = True
+            if not attempt.committed:
+                attempt.committed = True
                 attempt.first_token_ms = attempt.elapsed_s * 1000
             self._digest.update(frame)
             attempt.watch.pause()

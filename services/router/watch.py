@@ -43,6 +43,12 @@ class Watch:
         seconds = self._limits.idle_s
         self._until(self._loop.time() + seconds, f"nothing came for {seconds:g} s")
 
+    def done(self) -> None:
+        """Nothing is waited for any more."""
+        timer = self._entered()
+        if not timer.expired():
+            timer.reschedule(None)
+
     def pause(self) -> None:
         """The provider is not waited for, until `resume`: the limit under way stands still."""
         self._paused = (self._when, self._waiting_for, self._loop.time())
