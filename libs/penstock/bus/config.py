@@ -9,9 +9,8 @@ class BusConfig(msgspec.Struct, frozen=True):
     """`url`: one or more servers, separated by commas. `principal` names the service that we are, or
     `tenant` the tenant whose client: it stands in our inbox and in the broker's permissions. `seed_file`: nkey seed.
 
-    A body above `claim_check_bytes` travels by
-    reference, one above `body_max_bytes` is refused;
-    one that only passes by, with a call, is kept for `passing_body_ttl_s`. `lean=False` keeps nats-py's own reader (same promises, slower).
+    A body above `claim_check_bytes` travels by reference, one above `body_max_bytes` is refused; one that only passes
+    by, with a call, is kept for `passing_body_ttl_s`. `lean=False` keeps nats-py's own reader (same promises, slower).
     """
 
     url: str = "nats://127.0.0.1:4222"
