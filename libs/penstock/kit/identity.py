@@ -3,6 +3,8 @@
 Compact JWS (RFC 7515, 7519) with Ed25519 only (RFC 8037); nested `act` as in RFC 8693, section 4.1.
 """
 
+import asyncio
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -101,6 +103,7 @@ class Identities:
         self._keys: dict[str, Ed25519PublicKey] = {}
         self._cache: OrderedDict[bytes, tuple[str, Claims]] = OrderedDict()
         self._loaded_at = float("-inf")
+        self._looking = asyncio.Lock()
 
     async def verify(self, token: str) -> Claims:
         """What the token says. Raises Failure UNAUTHENTICATED, or UNAVAILABLE when its key cannot be looked up."""
@@ -144,10 +147,18 @@ class Identities:
             del self._cache[digest]
 
     async def _look_for(self, kid: str) -> None:
-        now = self._clock.monotonic()
-        if now - self._loaded_at < RELOAD_EVERY_S:
-            return
-        self._loaded_at = now
+        """Tokens of one new key that come together share one look."""
+        looking = self._looking.get(kid)
+        if looking is None:
+            now = self._clock.monotonic()
+            if now - self._loaded_at < RELOAD_EVERY_S:
+                return
+            self._loaded_at = now
+            looking = self._looking[kid] = asyncio.create_task(self._look(kid))
+            looking.add_done_callback(lambda _: self._looking.pop(kid))
+        await asyncio.shield(looking)
+
+    async def _look(self, kid: str) -> None:
         entry = await self._bucket.get(kid)
         public = None if entry is None else _public(entry.value)
         if public is not None:

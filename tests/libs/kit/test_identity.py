@@ -1,5 +1,6 @@
 """Tokens: who is believed."""
 
+import asyncio
 import time
 
 import pytest
@@ -136,6 +137,13 @@ async def test_a_new_key_is_found_when_it_is_first_named(bus: Bus, metrics: Metr
     await signer.publish(bus)
     clock.move(2)
     assert (await identities.verify(signer.token())).sub == "user:alice"
+
+
+async def test_many_at_once_that_name_a_new_key_all_wait_for_it(bus: Bus, metrics: Metrics, signer: TestSigner) -> None:
+    identities = Identities(bus, SystemClock(), metrics)
+    token = signer.token()
+    claims = await asyncio.gather(*[identities.verify(token) for _ in range(20)])
+    assert {each.sub for each in claims} == {"user:alice"}
 
 
 async def test_unknown_keys_are_looked_for_once_a_second(bus: Bus, metrics: Metrics) -> None:
