@@ -16,6 +16,7 @@ from penstock.contracts.policy import Question
 from penstock.kit.identity import Claims
 from services.policy.annotations import rule
 from services.policy.decide import Rule, Ruling, Verdict, decide, refuse
+from services.policy.nesting import too_deep
 from services.policy.question import CedarQuestion, Unfit, grant_refusal, in_cedar
 from services.policy.schema_shape import Shape, ShapeUnreadable, read_shape
 
@@ -36,14 +37,14 @@ class BundleRefused(Exception):
 class Policies:
     """The policies in force, cut by action."""
 
-    def __init__(self, nodes: dict[str, pst.Template], rules: dict[str, Rule], actions: tuple[str, ...]) -> None:
+    def __init__(self, nodes: dict[str, pst.Template], rules: dict[str, Rule], shape: Shape) -> None:
         self._rules = rules
-        self._slices = {
-            action: cedarpy.PolicySet.from_pst(
-                pst.PolicySet({}, {id: node for id, node in nodes.items() if _concerns(node, action, actions)}, ())
-            )
-            for action in actions
-        }
+        self._places = {id: place for place, id in enumerate(rules)}
+        self._slices: dict[str, cedarpy.PolicySet] = {}
+        for action in shape.actions:
+            names = _with_groups(action, shape)
+            concerned = {id: node for id, node in nodes.items() if _concerns(node, names)}
+            self._slices[action] = cedarpy.PolicySet.from_pst(pst.PolicySet({}, concerned, ()))
 
     def ask(
         self, action: str, requests: list[dict[str, object]], entities: str, schema: cedarpy.Schema
@@ -55,7 +56,8 @@ class Policies:
         diagnostics = answer.diagnostics
         if answer.decision is cedarpy.Decision.NoDecision:
             return Ruling(False, unfit="the question does not fit the bundle's schema")
-        rules = tuple(self._rules[name] for name in diagnostics.reasons)
+        # in the order of the files: Cedar gives them in none, and a record made twice must be the same
+        rules = tuple(self._rules[id] for id in sorted(diagnostics.reasons, key=self._places.__getitem__))
         failed = tuple(_culprits(diagnostics.errors, self._rules))
         return Ruling(answer.allowed, rules, failed)
 
@@ -123,6 +125,9 @@ def read_bundle(folder: Path) -> Bundle:
     texts = {name: text for name, text in files.items() if name.endswith(".cedar")}
     problems: list[str] = [] if texts else ["there is no *.cedar file"]
     for name, text in texts.items():
+        if too_deep(text):
+            problems.append(f"{name} has a policy that is nested too deep or too long")
+            continue
         try:
             cedarpy.PolicySet.from_str(text)
         except ValueError as error:
@@ -142,7 +147,7 @@ def _compile(version: str, text: str, schema: cedarpy.Schema, shape: Shape) -> B
     problems = [f"{names.get(e.policy_id, e.policy_id)}: {_short(e.error)}" for e in result.errors]
     if not result.validation_passed and not problems:
         problems.append("the policies do not fit the schema")
-    nodes = dict(found.static_policies)
+    nodes = dict(sorted(found.static_policies.items(), key=lambda item: int(item[0].removeprefix("policy"))))
     if found.templates:
         problems.append("a policy has a ?slot: templates are not supported")
     if not 0 < len(nodes) <= POLICIES_MAX:
@@ -151,10 +156,9 @@ def _compile(version: str, text: str, schema: cedarpy.Schema, shape: Shape) -> B
     problems.extend(_repeated([one.id for one in rules.values() if one.id]))
     if problems:
         raise BundleRefused(problems)
-    actions = tuple(shape.actions)
     live = {id: node for id, node in nodes.items() if not rules[id].shadow}
-    shadowed = Policies(nodes, rules, actions) if len(live) < len(nodes) else None
-    return Bundle(version, schema, shape, Policies(live, rules, actions), shadowed, len(nodes))
+    shadowed = Policies(nodes, rules, shape) if len(live) < len(nodes) else None
+    return Bundle(version, schema, shape, Policies(live, rules, shape), shadowed, len(nodes))
 
 
 def _read(folder: Path) -> dict[str, str]:
@@ -183,6 +187,8 @@ def _version(folder: Path) -> str:
 def _schema(text: str | None) -> tuple[cedarpy.Schema, Shape]:
     if text is None:
         raise BundleRefused([f"there is no {SCHEMA_FILE}"])
+    if too_deep(text, angles=True):
+        raise BundleRefused([f"{SCHEMA_FILE} is nested too deep"])
     try:
         schema = cedarpy.Schema.from_str(text)
         return schema, read_shape(str(schema))
@@ -192,15 +198,27 @@ def _schema(text: str | None) -> tuple[cedarpy.Schema, Shape]:
         raise BundleRefused([f"{SCHEMA_FILE}: {error}"]) from error
 
 
-def _concerns(node: pst.Template, action: str, actions: tuple[str, ...]) -> bool:
-    """Whether the policy's scope can match the action; a group of actions counts as matching all."""
+def _concerns(node: pst.Template, names: frozenset[str]) -> bool:
+    """Whether the policy's scope can match an action of these names."""
     match node.action:
         case pst.ActionEq(entity):
-            return entity.id == action or entity.id not in actions
+            return entity.id in names
         case pst.ActionIn(entities):
-            return any(entity.id == action or entity.id not in actions for entity in entities)
+            return any(entity.id in names for entity in entities)
         case _:
             return True
+
+
+def _with_groups(action: str, shape: Shape) -> frozenset[str]:
+    """The action's name and those of all groups above it."""
+    names: set[str] = set()
+    waiting = [action]
+    while waiting:
+        name = waiting.pop()
+        if name not in names:
+            names.add(name)
+            waiting.extend(shape.actions[name].groups if name in shape.actions else ())
+    return frozenset(names)
 
 
 def _groups(asked: list[tuple[int, CedarQuestion]]) -> list[list[tuple[int, CedarQuestion]]]:

@@ -171,6 +171,8 @@ class _Reader:
         return {name: Attribute(self._kind(one.kind), one.required) for name, one in record.items()}
 
     def _kind(self, kind: str) -> str:
+        if kind.startswith("Set<"):
+            return f"Set<{self._kind(kind[4:-1])}>"
         for _ in self._types:
             found = self._types.get(kind)
             if found is None:

@@ -52,7 +52,7 @@ class Signer:
 
 
 def signer_at(path: Path) -> Signer:
-    """The signing key in this file, made at the first start (mode 0600)."""
+    """The signing key in this file, made at the first start (mode 0600). Raises Failure(INVALID)."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         private = Ed25519PrivateKey.generate()
@@ -64,9 +64,12 @@ def signer_at(path: Path) -> Signer:
                 serialization.NoEncryption(),
             ),
         )
-    loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    try:
+        loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError:
+        loaded = None
     if not isinstance(loaded, Ed25519PrivateKey):
-        raise ValueError(f"{path} holds no Ed25519 key: move it away and a new one is made")
+        raise Failure(Code.INVALID, f"{path} holds no Ed25519 key: move it away and a new one is made")
     return Signer(loaded)
 
 

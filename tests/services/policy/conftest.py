@@ -13,10 +13,10 @@ from penstock.contracts.ids import new_id
 from penstock.contracts.llm import Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import (
+    AccountQuery,
     ActionName,
     Authenticate,
     Balances,
-    AccountQuery,
     Decision,
     Entity,
     Fact,

@@ -7,7 +7,9 @@ import pytest
 
 from penstock.contracts.audit import OUTCOME, OutcomeRecord
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.policy import Question
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import Question, Questions
+from penstock.contracts.subjects import POLICY_EVALUATIONS
 from penstock.kit.store import Store
 from tests.services.policy.conftest import Plane, complete
 from tests.support.eventually import eventually
@@ -76,10 +78,6 @@ async def test_without_the_audit_stream_nothing_is_allowed_and_the_reservation_i
 
 
 async def test_a_batch_that_cannot_be_recorded_is_not_answered(plane: Plane) -> None:
-    from penstock.contracts.meta import Meta
-    from penstock.contracts.policy import Questions
-    from penstock.contracts.subjects import POLICY_EVALUATIONS
-
     credential = plane.key()
     async with plane.policy(record_timeout_s=0.3, drain_s=0.5):
         token = (await plane.authenticate(credential)).token

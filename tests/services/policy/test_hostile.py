@@ -1,5 +1,8 @@
 """Keys and tokens that must not be believed, and questions that must not be answered."""
 
+import base64
+import hashlib
+import hmac
 import json
 import time
 
@@ -23,8 +26,6 @@ async def refusal(plane: Plane, token: str) -> Failure:
 
 
 def parts(token: str) -> tuple[dict[str, object], dict[str, object]]:
-    import base64
-
     header, payload, _ = token.split(".")
     read = [json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in (header, payload)]
     return read[0], read[1]
@@ -51,7 +52,7 @@ async def test_a_key_that_is_not_valid_is_refused_in_the_same_words_whatever_is_
         revoked,
         "psk_" + "a" * 10_000,
         "sk-proj-abc",
-        good.replace("psk", "pѕk"),
+        good.replace("psk", "p\u0455k"),
     ]
     async with plane.policy():
         for credential in wrong:
@@ -120,10 +121,10 @@ async def test_a_broken_keys_file_leaves_the_keys_as_they_were(plane: Plane) -> 
         assert (await plane.authenticate(credential)).tenant == "acme"
 
 
-@pytest.mark.parametrize("token", ["", "x", "a.b", "a.b.c", "..", "e30.e30.", "é.é.é", "a" * 20_000, "{}"])
-async def test_what_is_no_token_is_refused(plane: Plane, token: str) -> None:
+async def test_what_is_no_token_is_refused(plane: Plane) -> None:
     async with plane.policy():
-        assert (await refusal(plane, token)).code is Code.UNAUTHENTICATED
+        for token in ("", "x", "a.b", "a.b.c", "..", "e30.e30.", "é.é.é", "a" * 20_000, "{}"):
+            assert (await refusal(plane, token)).code is Code.UNAUTHENTICATED
 
 
 async def test_a_token_signed_by_somebody_else_is_refused(plane: Plane) -> None:
@@ -158,9 +159,6 @@ async def test_a_token_with_another_algorithm_is_refused(plane: Plane) -> None:
 
 def hs256(public: str, text: str) -> str:
     """The old trick: the public key as if it were a shared secret."""
-    import hashlib
-    import hmac
-
     return base64url(hmac.new(public.encode(), text.encode(), hashlib.sha256).digest())
 
 
@@ -168,16 +166,24 @@ async def test_a_token_that_was_changed_is_refused(plane: Plane) -> None:
     credential = plane.key(scopes=("model.*",))
     async with plane.policy():
         token = (await plane.authenticate(credential)).token
-        header, payload, signature = token.split(".")
+        header, _, signature = token.split(".")
         _, claims = parts(token)
-        for change in ({"scope": "*"}, {"tenant": "globex"}, {"sub": "user:root"}, {"exp": 9e9}, {"accounts": []}):
+        changes: list[dict[str, object]] = [
+            {"scope": "*"},
+            {"tenant": "globex"},
+            {"sub": "user:root"},
+            {"exp": 9e9},
+            {"accounts": []},
+        ]
+        for change in changes:
             forged = base64url(json.dumps({**claims, **change}).encode())
             assert (await refusal(plane, f"{header}.{forged}.{signature}")).code is Code.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+async def test_a_signed_token_with_wrong_claims_is_refused(plane: Plane) -> None:
+    signer = TestSigner("replica")
+    await signer.publish(plane.bus)
+    changes: list[dict[str, object]] = [
         {"exp": 1.0},
         {"nbf": 9e9},
         {"iss": "somebody"},
@@ -186,13 +192,12 @@ async def test_a_token_that_was_changed_is_refused(plane: Plane) -> None:
         {"tenant": ""},
         {"sub": ""},
         {"exp": None},
-    ],
-)
-async def test_a_signed_token_with_wrong_claims_is_refused(plane: Plane, change: dict[str, object]) -> None:
-    signer = TestSigner("replica")
-    await signer.publish(plane.bus)
+    ]
     async with plane.policy():
-        assert (await refusal(plane, signer.token(**{"scope": "*", **change}))).code is Code.UNAUTHENTICATED
+        assert (await plane.evaluate(complete(), signer.token(scope="*"))).decision
+        for change in changes:
+            refused = await refusal(plane, signer.token(**{"scope": "*", **change}))
+            assert refused.code is Code.UNAUTHENTICATED, change
 
 
 async def test_a_token_whose_key_is_unknown_here_is_refused(plane: Plane) -> None:
@@ -226,57 +231,60 @@ async def test_a_token_does_only_what_its_scopes_and_tools_say(plane: Plane) -> 
     ]
 
 
-@pytest.mark.parametrize(
-    ("question", "param"),
-    [
-        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt=""), "attempt"),
-        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a.b"), "attempt"),
-        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a" * 65), "attempt"),
-        (Question(ActionName(""), Entity("Tool", "x"), attempt="a"), "action"),
-        (Question(ActionName("tool.call"), Entity("", "x"), attempt="a"), "resource"),
-        (Question(ActionName("tool.call"), Entity("Tool", "x" * 300), attempt="a"), "resource"),
-        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a", reserve=Reserve(2**53)), "reserve"),
-        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a", reserve=Reserve(-2)), "reserve"),
-        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a", reserve=Reserve(0, -1)), "reserve"),
-        (Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a", outcome_due_s=1e9), "outcome_due_s"),
-        (Question(ActionName("a"), Entity("T", "x"), attempt="a", context={str(n): n for n in range(65)}), "context"),
-        (Question(ActionName("a"), Entity("T", "x", {"p": "y" * 3000}), attempt="a"), "properties"),
-        (Question(ActionName("a"), Entity("T", "x", {"p": ["y"] * 300}), attempt="a"), "properties"),
-    ],
-)
-async def test_a_question_out_of_bounds_is_invalid_and_says_where(
-    plane: Plane, question: Question, param: str
-) -> None:
+async def test_a_question_out_of_bounds_is_invalid_and_says_where(plane: Plane) -> None:
     credential = plane.key()
     async with plane.policy():
         token = (await plane.authenticate(credential)).token
-        with pytest.raises(Failure) as raised:
-            await plane.evaluate(question, token)
-    assert (raised.value.code, raised.value.param) == (Code.INVALID, param)
+        for question, param in OUT_OF_BOUNDS:
+            with pytest.raises(Failure) as raised:
+                await plane.evaluate(question, token)
+            assert (raised.value.code, raised.value.param) == (Code.INVALID, param), question
+    assert await plane.records() == []
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        Question(ActionName("shell.run"), Entity("Tool", "x"), attempt="att_1"),
-        Question(ActionName("tool.call"), Entity("Model", "x"), attempt="att_1"),
-        Question(ActionName("tool.call"), Entity('Tool"', 'x" || true'), attempt="att_1"),
-        Question(ActionName("tool.call"), Entity("Tool", "x", {"labels": "destructive"}), attempt="att_1"),
-        Question(ActionName("tool.call"), Entity("Tool", "x", {"labels": True}), attempt="att_1"),
-        Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="att_1", context={"writes": "no"}),
-    ],
-)
-async def test_a_question_that_the_bundle_has_no_place_for_is_denied_and_recorded(
-    plane: Plane, question: Question
-) -> None:
+def of_tool(
+    attempt: str = "att_1", kind: str = "Tool", name: str = "x", due_s: float = 60.0, reserve: Reserve | None = None
+) -> Question:
+    return Question(ActionName("tool.call"), Entity(kind, name), attempt=attempt, reserve=reserve, outcome_due_s=due_s)
+
+
+OUT_OF_BOUNDS = [
+    (of_tool(attempt=""), "attempt"),
+    (of_tool(attempt="a.b"), "attempt"),
+    (of_tool(attempt="a" * 65), "attempt"),
+    (Question(ActionName(""), Entity("Tool", "x"), attempt="a"), "action"),
+    (of_tool(kind=""), "resource"),
+    (of_tool(name="x" * 300), "resource"),
+    (of_tool(reserve=Reserve(2**53)), "reserve"),
+    (of_tool(reserve=Reserve(-2)), "reserve"),
+    (of_tool(reserve=Reserve(0, -1)), "reserve"),
+    (of_tool(due_s=1e9), "outcome_due_s"),
+    (Question(ActionName("a"), Entity("T", "x"), attempt="a", context={str(n): n for n in range(65)}), "context"),
+    (Question(ActionName("a"), Entity("T", "x", {"p": "y" * 3000}), attempt="a"), "properties"),
+    (Question(ActionName("a"), Entity("T", "x", {"p": ["y"] * 300}), attempt="a"), "properties"),
+]
+
+
+async def test_a_question_that_the_bundle_has_no_place_for_is_denied_and_recorded(plane: Plane) -> None:
     credential = plane.key()
     async with plane.policy():
         token = (await plane.authenticate(credential)).token
-        decision = await plane.evaluate(question, token)
+        for question in UNFIT:
+            decision = await plane.evaluate(question, token)
+            assert not decision.decision
+            assert [reason.policy for reason in decision.context.reasons] == ["schema"], question
+    assert [record.effect for record in await plane.decisions()] == ["deny"] * len(UNFIT)
 
-    assert not decision.decision
-    assert [reason.policy for reason in decision.context.reasons] == ["schema"]
-    assert [record.effect for record in await plane.decisions()] == ["deny"]
+
+UNFIT = [
+    Question(ActionName("shell.run"), Entity("Tool", "x"), attempt="att_1"),
+    Question(ActionName("tool.call"), Entity("Model", "x"), attempt="att_2"),
+    Question(ActionName("tool.call"), Entity('Tool"', 'x" || true'), attempt="att_3"),
+    Question(ActionName("tool.call"), Entity("Tool", "x", {"labels": "destructive"}), attempt="att_4"),
+    Question(ActionName("tool.call"), Entity("Tool", "x", {"labels": True}), attempt="att_5"),
+    Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="att_6", context={"writes": "no"}),
+    Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="att_7", context={"writes": 0}),
+]
 
 
 async def test_facts_about_who_asks_are_the_tokens_and_not_the_questions(plane: Plane) -> None:

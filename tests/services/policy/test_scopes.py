@@ -64,7 +64,7 @@ def test_tools_are_named_one_by_one_or_all_at_once() -> None:
         "tool..call",
         "tool.call ",
         "tool.*.x",
-        "tοol.call",
+        "t\u03bfol.call",
         "tool\u200b.call",
         "a" * 65,
         "**",
