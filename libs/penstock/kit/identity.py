@@ -4,7 +4,6 @@ Compact JWS (RFC 7515, 7519) with Ed25519 only (RFC 8037); nested `act` as in RF
 """
 
 import asyncio
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -102,7 +101,7 @@ class Identities:
         self._cached_max = cached_max
         self._keys: dict[str, Ed25519PublicKey] = {}
         self._cache: OrderedDict[bytes, tuple[str, Claims]] = OrderedDict()
-        self._loaded_at = float("-inf")
+        self._looked_at = float("-inf")
         self._looking = asyncio.Lock()
 
     async def verify(self, token: str) -> Claims:
@@ -142,27 +141,20 @@ class Identities:
             if public is not None:
                 keys[entry.key] = public
         self._keys = keys
-        self._loaded_at = self._clock.monotonic()
         for digest in [digest for digest, (kid, _) in self._cache.items() if kid not in keys]:
             del self._cache[digest]
 
     async def _look_for(self, kid: str) -> None:
-        """Tokens of one new key that come together share one look."""
-        looking = self._looking.get(kid)
-        if looking is None:
+        """Who names a new key while it is looked up waits for that look."""
+        async with self._looking:
             now = self._clock.monotonic()
-            if now - self._loaded_at < RELOAD_EVERY_S:
+            if kid in self._keys or now - self._looked_at < RELOAD_EVERY_S:
                 return
-            self._loaded_at = now
-            looking = self._looking[kid] = asyncio.create_task(self._look(kid))
-            looking.add_done_callback(lambda _: self._looking.pop(kid))
-        await asyncio.shield(looking)
-
-    async def _look(self, kid: str) -> None:
-        entry = await self._bucket.get(kid)
-        public = None if entry is None else _public(entry.value)
-        if public is not None:
-            self._keys[kid] = public
+            self._looked_at = now
+            entry = await self._bucket.get(kid)
+            public = None if entry is None else _public(entry.value)
+            if public is not None:
+                self._keys[kid] = public
 
     def _cached(self, token: str) -> Claims | None:
         digest = _digest(token)
