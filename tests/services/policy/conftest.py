@@ -35,6 +35,7 @@ from services.policy.key_file import create_key
 from services.policy.keys import ApiKey
 from services.policy.limits import Limit
 from services.policy.main import build
+from services.policy.rulebook import STARTER
 from tests.support.nats_server import NatsServer
 from tests.support.valkey_server import ValkeyServer
 
@@ -76,6 +77,18 @@ class Plane:
 
     def limits(self, text: str) -> None:
         (self.folder / "accounts.yaml").write_text(text, encoding="utf-8")
+
+    def bundle(self, more: str) -> Path:
+        """The starter bundle with more policies, as one atomic change of its file."""
+        folder = self.folder / "bundle"
+        folder.mkdir(exist_ok=True)
+        for file in STARTER.iterdir():
+            if file.suffix == ".cedarschema" and not (folder / file.name).exists():
+                (folder / file.name).write_bytes(file.read_bytes())
+        written = folder / "written"
+        written.write_text((STARTER / "starter.cedar").read_text(encoding="utf-8") + more, encoding="utf-8")
+        written.replace(folder / "policies.cedar")
+        return folder
 
     async def authenticate(self, credential: str) -> Identity:
         return await self.bus.call(POLICY_AUTHENTICATE, Authenticate(credential), Meta(), timeout_s=5)

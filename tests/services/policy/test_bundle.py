@@ -251,3 +251,29 @@ def test_a_bundle_that_fails_its_own_tests_is_refused(tmp_path: Path) -> None:
 def test_tests_that_cannot_be_read_refuse_the_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleRefused, match=r"tests\.yaml cannot be read"):
         load_bundle(write(tmp_path, ALLOW, tests="- nam: x"))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(" * 100_000 + "true" + ")" * 100_000,
+        " && ".join(["true"] * 10_000),
+        " || ".join(["true"] * 10_000),
+        " + ".join(["1"] * 10_000) + " == 1",
+        "[1]" + ".contains([1]" * 10_000 + ")" * 10_000,
+        "context" + ".a" * 10_000 + " == 1",
+        "context" + '["a"]' * 10_000 + " == 1",
+        "if true then " * 10_000 + "true" + " else true" * 10_000,
+        "{a:" * 10_000 + "1" + "}" * 10_000 + " == 1",
+        "context has " + "a." * 10_000 + "a",
+    ],
+)
+def test_no_expression_ends_the_process(tmp_path: Path, expression: str) -> None:
+    with pytest.raises(BundleRefused, match="nested too deep or too long"):
+        load_bundle(write(tmp_path, f'@id("x") permit (principal, action, resource) when {{ {expression} }};'))
+
+
+def test_a_schema_does_not_end_the_process_either(tmp_path: Path) -> None:
+    for deep in ("Set<" * 10_000 + "Long" + ">" * 10_000, "{ a: " * 10_000 + "Long" + "}" * 10_000):
+        with pytest.raises(BundleRefused, match="nested too deep"):
+            load_bundle(write(tmp_path, ALLOW, f"type T = {deep};"))
