@@ -81,9 +81,10 @@ class Screen:
             self.note(f"  decision {failure.decision}")
 
     def wrong(self, text: str) -> None:
-        """A sentence about what is wrong, on standard error."""
-        self.end_line()
-        self.err.print(escape(text), style="" if self.json else "red", soft_wrap=True)
+        """A sentence about what is wrong, on standard error; not with JSON, which has said it as data."""
+        if not self.json:
+            self.end_line()
+            self.err.print(escape(text), style="red", soft_wrap=True)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:

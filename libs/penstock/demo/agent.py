@@ -8,7 +8,7 @@ from penstock.cli.watching import event_line
 from penstock.client import job
 from penstock.contracts.context import Found
 from penstock.contracts.jobs import JobEvent, JobView
-from penstock.demo.chat import ChatOutput
+from penstock.demo.chat import answer_of
 from penstock.demo.documents import Document, own_documents
 from penstock.demo.files import QUESTION
 from penstock.demo.shop import CUSTOMER
@@ -33,7 +33,7 @@ async def scene(stage: Stage) -> str:
         )
     claims.tell(f"Asked: {QUESTION}")
     view, events = await run_agent(stage, "analyst", QUESTION)
-    answer = msgspec.json.decode(view.output, type=ChatOutput).text if view.output else ""
+    answer = answer_of(view).text
     claims.tell(f"Answered: {answer}")
     names = [event.name for event in events if event.type == "step"]
     used = [name for name in names if name in ("search_documents", "open_orders", "euro_rate")]

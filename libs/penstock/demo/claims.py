@@ -34,7 +34,7 @@ class Claims:
         if not self.screen.json:
             self.screen.end_line()
             self.screen.out.print()
-            self.screen.out.rule(f"[bold]({letter}) {escape(title)}[/bold]", align="left", style="cyan")
+            self.screen.out.print(f"[bold cyan]({letter}) {escape(title)}[/bold cyan]")
 
     def tell(self, text: str) -> None:
         """What is going on, in plain words."""

@@ -4,7 +4,7 @@ import msgspec
 
 from penstock.contracts.audit import DECISION, DecisionRecord
 from penstock.demo.agent import run_agent
-from penstock.demo.chat import ChatOutput
+from penstock.demo.chat import answer_of
 from penstock.demo.files import TIDY_UP
 from penstock.demo.stage import Stage
 
@@ -16,7 +16,7 @@ async def scene(stage: Stage) -> str:
     before = shop.orders()
     claims.tell(f"The tool delete_orders is labelled destructive; nobody has granted that. Asked: {TIDY_UP}")
     view, events = await run_agent(stage, "clerk", TIDY_UP)
-    answer = msgspec.json.decode(view.output, type=ChatOutput).text if view.output else ""
+    answer = answer_of(view).text
     claims.tell(f"Answered: {answer}")
     refused = [event for event in events if event.name == "delete_orders" and event.error is not None]
     reason = refused[0].error.detail if refused and refused[0].error else ""
@@ -33,5 +33,7 @@ async def scene(stage: Stage) -> str:
         and "delete_orders" in decision.resource
     ]
     policies = [reason.policy for decision in denials for reason in decision.reasons]
-    claims.check("the refusal is on record, with the policy that decided", bool(policies), ", ".join(policies))
+    claims.check(
+        "the refusal is on record, with the policy that decided", bool(policies), ", ".join(sorted(set(policies)))
+    )
     return view.id
