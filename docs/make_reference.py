@@ -60,7 +60,7 @@ def metrics() -> str:
     lines = [
         "# Metrics",
         "",
-        "Made from `libs/penstock/kit/metrics.py` by `make docs`; a test keeps it true. Every service has all these names",
+        "Made from `libs/penstock/kit/metrics.py` by `make docs`; a test keeps it true. Every service has these names",
         "at `/metrics`; a name that a service has no use for stays without series.",
         "",
         "| name | kind | labels | meaning |",

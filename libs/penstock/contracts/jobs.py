@@ -142,8 +142,8 @@ class JobEvents(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JobTokensRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The frames of one step of a job after `after_seq`, for as long as the short-lived stream keeps them. Without `step`:
-    all that is kept."""
+    """The frames of one step of a job after `after_seq`, for as long as the short-lived stream keeps them. Without
+    `step`: all that is kept."""
 
     id: str
     step: str = ""

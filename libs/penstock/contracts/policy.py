@@ -68,9 +68,9 @@ class Reserve(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Question(msgspec.Struct, frozen=True, omit_defaults=True):
-    """May the bearer of Meta.token do this? `attempt` is the unit of billing and audit; the same attempt asked twice gets
-    one decision. `arguments_digest` is sha256 hex of the canonical arguments. `outcome_due_s`: seconds until an outcome is
-    overdue. The subject is never taken from here: it is what the token says."""
+    """May the bearer of Meta.token do this? `attempt` is the unit of billing and audit; the same attempt asked twice
+    gets one decision. `arguments_digest` is sha256 hex of the canonical arguments. `outcome_due_s`: seconds until an
+    outcome is overdue. The subject is never taken from here: it is what the token says."""
 
     action: ActionName
     resource: Entity

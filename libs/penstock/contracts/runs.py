@@ -135,7 +135,7 @@ AnyRunEvent = (
 
 
 class RunInput(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What wakes a run: its subject says which kind (start, cancel, signal, timer, child, tool, approval) and which id."""
+    """What wakes a run: its subject says the kind (start, cancel, signal, timer, child, tool, approval) and its id."""
 
     run: str
     kind: str

@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
+import msgspec
 import pytest
 import yaml
 
 from penstock.bus import Bus, BusConfig
-from penstock.kit.config import Secret
+from penstock.kit.config import KitConfig, Secret
 from penstock.kit.log import Log
 from penstock.kit.service import running
 from services.gateway.config import Config as GatewayConfig
@@ -29,6 +31,8 @@ from tests.support.eventually import eventually
 from tests.support.model_server import ModelServer, model_server
 from tests.support.nats_server import NatsServer
 from tests.support.valkey_server import ValkeyServer
+
+AnyConfig = TypeVar("AnyConfig", bound=KitConfig)
 
 PRICE = {"input_usd_per_mtok": 2, "output_usd_per_mtok": 10}
 TIMEOUTS = {"headers_s": 2.0, "first_content_s": 2.0, "idle_s": 2.0, "total_s": 10.0}
@@ -68,7 +72,11 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
     await setup.close()
     lines: list[str] = []
     log = Log(lines.append)
-    common = {"nats_url": broker.url, "data_dir": str(tmp_path), "config_dir": str(tmp_path), "drain_s": 2.0}
+
+    def settings(kind: type[AnyConfig], **more: object) -> AnyConfig:
+        common = {"nats_url": broker.url, "data_dir": str(tmp_path), "config_dir": str(tmp_path), "drain_s": 2.0}
+        return msgspec.structs.replace(kind(), **common | more)
+
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(model_server())
         deployment = {"base_url": provider.url, "price": PRICE, "timeouts": TIMEOUTS}
@@ -80,18 +88,18 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
         (tmp_path / "models.yaml").write_text(yaml.safe_dump(models))
         await stack.enter_async_context(
             running(
-                policy, PolicyConfig(**common, store_url=Secret(valkey.url), reload_every_s=0.02), "policy", log=log
+                policy, settings(PolicyConfig, store_url=Secret(valkey.url), reload_every_s=0.02), "policy", log=log
             )
         )
         await stack.enter_async_context(
-            running(router, RouterConfig(**common, models_file="models.yaml"), "router", log=log)
+            running(router, settings(RouterConfig, models_file="models.yaml"), "router", log=log)
         )
-        await stack.enter_async_context(running(orchestrator, OrchestratorConfig(**common), "orchestrator", log=log))
+        await stack.enter_async_context(running(orchestrator, settings(OrchestratorConfig), "orchestrator", log=log))
         await stack.enter_async_context(
             running(
                 gateway,
-                GatewayConfig(
-                    **common,
+                settings(
+                    GatewayConfig,
                     http_port=0,
                     sse_keep_alive_s=0.3,
                     body_timeout_s=1.0,

@@ -197,9 +197,10 @@ async def test_a_stream_that_breaks_ends_with_an_error_event_and_not_as_if_it_we
 
 async def test_a_client_that_leaves_a_stream_closes_the_upstream(plane: EdgePlane) -> None:
     plane.provider.script(model.events(model.chunk({"content": "first"}), then="hang"), model="stall")
-    async with plane.client(await plane.key()) as client, client.stream(
-        "POST", "/v1/chat/completions", json=ASK | {"model": "stalling", "stream": True}
-    ) as answer:
+    async with (
+        plane.client(await plane.key()) as client,
+        client.stream("POST", "/v1/chat/completions", json=ASK | {"model": "stalling", "stream": True}) as answer,
+    ):
         async for line in answer.aiter_lines():
             assert "first" in line
             break

@@ -98,7 +98,14 @@ async def test_ids_that_are_no_ids_are_not_found(plane: EdgePlane) -> None:
 
 async def test_a_job_that_cannot_be_read_is_400_with_a_sentence(plane: EdgePlane) -> None:
     async with plane.client(await plane.key()) as client:
-        for body in ({"kind": "magic", "input": 1}, {"kind": "chat"}, JOB | {"dedline_s": 5}, JOB | {"id": "a.b"}, []):
+        bodies: tuple[object, ...] = (
+            {"kind": "magic", "input": 1},
+            {"kind": "chat"},
+            JOB | {"dedline_s": 5},
+            JOB | {"id": "a.b"},
+            [],
+        )
+        for body in bodies:
             answer = await client.post("/v1/jobs", json=body)
             assert answer.status_code == 400, body
             assert answer.json()["error"]["message"]
