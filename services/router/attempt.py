@@ -53,6 +53,7 @@ class Attempt:
     `committed`: content was passed on, so that nobody else may answer."""
 
     __slots__ = (
+        "_served",
         "_started",
         "_wanted",
         "committed",
@@ -71,6 +72,7 @@ class Attempt:
         loop = asyncio.get_running_loop()
         self._wanted = wanted
         self._started = loop.time()
+        self._served: Served | None = None
         self.deployment = deployment
         self.number = number
         self.id = new_id("att")
@@ -92,7 +94,12 @@ class Attempt:
         return self.told.usage_or_guess(self._wanted.input_tokens)
 
     def served(self) -> Served:
-        """For the answer."""
+        """For the answer, once it is whole."""
+        if self._served is None:
+            self._served = self._serve()
+        return self._served
+
+    def _serve(self) -> Served:
         usage = self.usage()
         return Served(
             self.id,

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import aiohttp
 from yarl import URL
@@ -12,6 +13,7 @@ IN_ONE_PIECE_BYTES = 512 * 1024
 READ_AHEAD_BYTES = 64 * 1024
 """How much of an answer is held for a reader that is slower than the provider; then the socket is not read."""
 ERROR_MAX_BYTES = 16 * 1024
+RESENDS_MAX = 3
 
 
 class Exchange:
@@ -67,6 +69,21 @@ class Exchange:
         self._response.close()
 
 
+class _Trail:
+    """What became of one request: whether a kept connection carried it."""
+
+    __slots__ = ("kept",)
+
+    def __init__(self) -> None:
+        self.kept = False
+
+
+async def _kept(
+    session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceConnectionReuseconnParams
+) -> None:
+    context.trace_request_ctx.kept = True
+
+
 class Http:
     """The only way out. Never follows a redirect, keeps no cookies, asks for no compression."""
 
@@ -76,21 +93,30 @@ class Http:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: URL, headers: Mapping[str, str], body: bytes) -> Exchange:
-        """Sends, and waits for the answer's headers. Raises Fault. The caller closes what it gets."""
+        """Sends, and waits for the answer's headers. Raises Fault. The caller closes what it gets.
+
+        A kept connection that the provider closes instead of answering had most likely been closed before (some do so
+        after each stream, some after seconds): the request is sent again, until a new connection has had it.
+        """
         session = self._session
         if session is None:
             session = self._session = self._open()
-        try:
+        for resends in range(RESENDS_MAX + 1):
+            trail = _Trail()
             # aiohttp sends a file in pieces, which keeps the loop free while a body with images goes out
             data = body if len(body) <= IN_ONE_PIECE_BYTES else io.BytesIO(body)
-            response = await session.post(url, headers=headers, data=data, allow_redirects=False)
-        except aiohttp.ClientError as error:
-            raise _broken(error) from None
-        except TimeoutError as error:
-            if isinstance(error, aiohttp.ServerTimeoutError):
+            try:
+                response = await session.post(
+                    url, headers=headers, data=data, allow_redirects=False, trace_request_ctx=trail
+                )
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if not trail.kept or resends == RESENDS_MAX:
+                    raise _broken(error) from None
+            except aiohttp.ClientError as error:
                 raise _broken(error) from None
-            raise
-        return Exchange(response)
+            else:
+                return Exchange(response)
+        raise AssertionError("the last try returns or raises")
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -99,6 +125,8 @@ class Http:
 
     def _open(self) -> aiohttp.ClientSession:
         # aiohttp sets TCP_NODELAY on every connection.
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_kept)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive_s, ttl_dns_cache=30)
         return aiohttp.ClientSession(
             connector=connector,
@@ -107,6 +135,7 @@ class Http:
             read_bufsize=READ_AHEAD_BYTES,
             headers={"Accept-Encoding": "identity", "User-Agent": "penstock", "Content-Type": "application/json"},
             skip_auto_headers=("Accept",),
+            trace_configs=[trace],
         )
 
 

@@ -86,6 +86,22 @@ async def test_one_connection_serves_call_after_call(provider: OpenAI, server: M
     assert server.connections == 1
 
 
+async def test_a_kept_connection_that_was_closed_meanwhile_costs_no_failure(
+    provider: OpenAI, server: ModelServer
+) -> None:
+    server.script(wire.plain("first"), wire.hang_up(), wire.plain("second"))
+    assert b"first" in await whole(provider, server)
+    assert b"second" in await whole(provider, server)
+    assert server.connections == 2
+
+
+async def test_a_new_connection_that_is_closed_without_an_answer_is_not_tried_again(
+    provider: OpenAI, server: ModelServer
+) -> None:
+    await fault_of(provider, server, wire.hang_up())
+    assert len(server.received) == 1
+
+
 async def test_a_key_that_the_provider_echoes_is_not_shown(provider: OpenAI, server: ModelServer) -> None:
     fault = await fault_of(provider, server, wire.status(400, f"bad header Bearer {KEY}"))
     assert fault.detail == "the provider refused the request: bad header Bearer [key]"
