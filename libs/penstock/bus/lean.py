@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from importlib.metadata import version
 
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.protocol.parser import Parser
 
 from penstock.bus.message import Message
@@ -105,15 +105,19 @@ class LeanClient(Client):
         if lean:
             self._ps = LeanParser(self)
 
+    async def _connect_to_server(self, server: Srv) -> None:
+        # nats-py leaves the socket of a try that failed after it was connected to the garbage collector
+        if self._transport:
+            self._transport.close()  # type: ignore[no-untyped-call]  # nats-py gives no types
+        await super()._connect_to_server(server)
+
     def deliver(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """Hands one message to its subscription, if we still have it."""
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(data)
         callback = self.direct.get(sid)
         if callback is not None:
-            callback(
-                Message(subject.decode("utf-8", "replace"), reply.decode("utf-8", "replace"), data, headers)
-            )
+            callback(Message(subject.decode("utf-8", "replace"), reply.decode("utf-8", "replace"), data, headers))
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         # nats-py's own parser ends here; every subscription of ours is direct

@@ -73,6 +73,7 @@ class Listener(Generic[Body]):
         await self._catch_up(self._tail, state.delivered.stream_seq)
         await self._pull.start()
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """Takes no more. A batch that is being handled is cancelled and comes again, here or elsewhere."""
@@ -82,6 +83,12 @@ class Listener(Generic[Body]):
             await asyncio.wait([self._task])
         self._pull.give_back()
         self._pull.close()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Only `stop` ends a listener; anything else must be seen, since nothing is handled from now on."""
+        if not task.cancelled():
+            fields = {"consumer": self._consumer.name}
+            _log.critical("a listener ended by itself", exc_info=task.exception(), extra={"fields": fields})
 
     def _delivered(self, delivery: Delivery) -> None:
         if delivery.sequence in self._ahead:

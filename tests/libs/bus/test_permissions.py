@@ -9,11 +9,13 @@ import nats
 import pytest
 from nats.aio.client import Client
 
+from penstock.bus import Bus, BusConfig
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import SETUP, service_grants, setup_grants, tenant_grants
 from penstock.bus.server_config import BusUser, render
 from penstock.contracts import subjects
 from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Event, Journal, Stream, Subject, Work
+from penstock.contracts.errors import Code, Failure
 from tests.support.nats_server import NatsServer, nats_server
 
 PLACES = {
@@ -213,10 +215,10 @@ async def test_a_tenants_client_reaches_nothing_of_another_tenant(secured: Secur
 
 async def test_a_connection_without_a_known_key_is_refused(secured: Secured) -> None:
     load_or_make(secured.seeds / "stranger")
-    with pytest.raises(Exception, match=r"(?i)authorization"):
-        await secured.connect("stranger")
-    with pytest.raises(Exception, match=r"(?i)authorization"):
-        await nats.connect(secured.broker.url, allow_reconnect=False)
+    for seed_file in (str(secured.seeds / "stranger"), ""):
+        with pytest.raises(Failure, match=r"(?i)authorization") as caught:
+            await Bus.connect(BusConfig(url=secured.broker.url, seed_file=seed_file, connect_timeout_s=0.5))
+        assert caught.value.code is Code.UNAVAILABLE
 
 
 def test_a_seed_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
