@@ -36,7 +36,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     document_max_bytes: Count = 4 * 1024 * 1024
     document_passages_max: Count = 8_000
     collection_documents_max: Count = 10_000
-    collection_passages_max: Count = 50_000
+    collection_passages_max: Count = 20_000
     index_max_bytes: Count = 256 * 1024 * 1024
     query_max_characters: Count = 4_000
     search_results_max: Count = 50

@@ -105,10 +105,11 @@ async def test_an_executor_that_died_is_succeeded_for_what_may_be_repeated(store
 
 
 async def test_a_living_executor_keeps_its_lease(store: Store) -> None:
-    ledger = Ledger(store, SHORT)
+    longer = LedgerLimits(lease_s=1.0)
+    ledger = Ledger(store, longer)
     renewing = asyncio.create_task(ledger.renew_for_ever())
     claim = await claimed(ledger, CALL)
-    assert await refused(Ledger(store, SHORT), CALL, wait_s=0.5) is Code.DEADLINE
+    assert await refused(Ledger(store, longer), CALL, wait_s=2.0) is Code.DEADLINE
     await ledger.settle(claim, ToolResult("late"))
     assert await ledger.begin(CALL, 1.0) == ToolResult("late", replayed=True)
     renewing.cancel()

@@ -1,9 +1,12 @@
 """An argument can only ever be a value."""
 
 from collections.abc import Mapping
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from services.tool_executor.check import BadArguments
 from services.tool_executor.request import Outgoing, RequestPlan
@@ -133,3 +136,17 @@ def test_settings_that_let_an_argument_choose_more_than_a_value_are_refused(
 def test_an_address_that_grew_too_long_is_refused() -> None:
     with pytest.raises(BadArguments, match="longer than 16384 characters"):
         compose({"id": "x" * 20_000})
+
+
+@given(some.text(), some.text())
+def test_whatever_the_values_are_only_the_values_change(id: str, q: str) -> None:
+    try:
+        url = compose({"id": id, "q": q}, query={"q": "{q}", "fixed": "yes"}).url
+    except BadArguments:
+        return
+    parts = urlsplit(url)
+    assert (parts.scheme, parts.netloc, parts.fragment) == ("https", "api.example.com", "")
+    assert unquote(parts.path) == f"/v1/{id}"
+    assert parts.path.count("/") == 2
+    assert parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True) == [("q", q), ("fixed", "yes")]
+    assert url.isascii() and url.isprintable() and " " not in url
