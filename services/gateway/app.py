@@ -76,7 +76,7 @@ class Edge:
         try:
             if self._in_flight > self._config.requests_max:
                 raise Failure(Code.OVERLOADED, "too many requests at once", retry_after_s=1.0)
-            credential = credential_of(request.headers, request.query_params)
+            credential = credential_of(request)
             identity = await self._authenticator.identify(credential, id)
             meta = meta_of(request, id, identity, self._config.request_timeout_s)
             status = await handler(Exchange(request, send, meta))

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+
+from starlette.requests import HTTPConnection
 
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
@@ -17,17 +18,18 @@ EXPIRY_MARGIN_S = 30.0
 """A token is not handed on when it may run out under way."""
 
 
-def credential_of(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+def credential_of(request: HTTPConnection) -> str:
     """The key, wherever this kind of client puts it. Raises Failure(UNAUTHENTICATED) when there is none.
 
     OpenAI and newer Anthropic clients send `Authorization: Bearer`, older Anthropic `x-api-key`, Gemini
     `x-goog-api-key` or `?key=`.
     """
+    headers = request.headers
     bearer = headers.get("authorization", "")
     if bearer[:7].lower() == "bearer ":
         found = bearer[7:].strip()
     else:
-        found = headers.get("x-api-key") or headers.get("x-goog-api-key") or query.get("key") or ""
+        found = headers.get("x-api-key") or headers.get("x-goog-api-key") or request.query_params.get("key") or ""
     if not found:
         raise Failure(Code.UNAUTHENTICATED, "an API key is required: Authorization: Bearer <key>")
     if len(found) > CREDENTIAL_MAX_CHARACTERS:

@@ -45,17 +45,17 @@ async def body_of(request: Request, max_bytes: int, timeout_s: float) -> bytes:
         raise Failure(Code.INVALID, f"a body with Content-Encoding {encoding[:40]!r} is not taken")
     parts = []
     size = 0
+    loop = asyncio.get_running_loop()
     try:
-        chunks = request.stream()
-        while True:
-            async with asyncio.timeout(timeout_s):
-                chunk = await anext(chunks, None)
-            if chunk is None:
-                break
-            size += len(chunk)
-            if size > max_bytes:
-                raise too_large
-            parts.append(chunk)
+        async with asyncio.timeout(timeout_s) as silence:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise too_large
+                if parts:
+                    silence.reschedule(loop.time() + timeout_s)
+                if chunk:
+                    parts.append(chunk)
     except TimeoutError as error:
         raise Failure(Code.DEADLINE, f"no part of the body came for {timeout_s:g} s") from error
     except ClientDisconnect as error:
