@@ -1,28 +1,31 @@
 """A bundle of policies: a folder with `*.cedar`, `schema.cedarschema` and perhaps `tests.yaml`.
 
-Loaded whole or refused whole. Parsed handles are kept, one set of policies per action, so that a decision looks only at
-policies that can matter to it.
+Loaded whole or refused whole.
 """
 
 import hashlib
+from collections import OrderedDict
 from pathlib import Path
 
 import cedarpy
 import msgspec
-from cedarpy import pst
 
 from penstock.contracts.errors import Code
 from penstock.contracts.policy import Question
 from penstock.kit.identity import Claims
 from services.policy.annotations import rule
-from services.policy.decide import Rule, Ruling, Verdict, decide, refuse
+from services.policy.decide import Ruling, Verdict, decide, refuse
 from services.policy.nesting import too_deep
+from services.policy.policies import Policies
 from services.policy.question import CedarQuestion, Unfit, grant_refusal, in_cedar
 from services.policy.schema_shape import Shape, ShapeUnreadable, read_shape
 
 BUNDLE_MAX_BYTES = 1024 * 1024
 POLICIES_MAX = 1000
 SCHEMA_FILE = "schema.cedarschema"
+TESTS_FILE = "tests.yaml"
+OTHER_FILES = (SCHEMA_FILE, TESTS_FILE)
+REMEMBERED_MAX = 4096
 _TYPE_OF_ACTIONS = "Action"
 
 
@@ -34,36 +37,12 @@ class BundleRefused(Exception):
         super().__init__("; ".join(problems))
 
 
-class Policies:
-    """The policies in force, cut by action."""
-
-    def __init__(self, nodes: dict[str, pst.Template], rules: dict[str, Rule], shape: Shape) -> None:
-        self._rules = rules
-        self._places = {id: place for place, id in enumerate(rules)}
-        self._slices: dict[str, cedarpy.PolicySet] = {}
-        for action in shape.actions:
-            names = _with_groups(action, shape)
-            concerned = {id: node for id, node in nodes.items() if _concerns(node, names)}
-            self._slices[action] = cedarpy.PolicySet.from_pst(pst.PolicySet({}, concerned, ()))
-
-    def ask(
-        self, action: str, requests: list[dict[str, object]], entities: str, schema: cedarpy.Schema
-    ) -> list[Ruling]:
-        answers = cedarpy.is_authorized_batch(requests, self._slices[action], entities, schema)
-        return [self._ruling(answer) for answer in answers]
-
-    def _ruling(self, answer: cedarpy.AuthzResult) -> Ruling:
-        diagnostics = answer.diagnostics
-        if answer.decision is cedarpy.Decision.NoDecision:
-            return Ruling(False, unfit="the question does not fit the bundle's schema")
-        # in the order of the files: Cedar gives them in none, and a record made twice must be the same
-        rules = tuple(self._rules[id] for id in sorted(diagnostics.reasons, key=self._places.__getitem__))
-        failed = tuple(_culprits(diagnostics.errors, self._rules))
-        return Ruling(answer.allowed, rules, failed)
-
-
 class Bundle:
-    """A bundle that passed every check. `version` is the digest of its content."""
+    """A bundle that passed every check. `version` is the digest of its content.
+
+    An answer depends on nothing but the question and these policies, so that it is remembered: under the question
+    without the facts that no policy looks at.
+    """
 
     def __init__(
         self, version: str, schema: cedarpy.Schema, shape: Shape, live: Policies, shadowed: Policies | None, rules: int
@@ -74,28 +53,54 @@ class Bundle:
         self._schema = schema
         self._live = live
         self._shadowed = shadowed
+        self._remembered: OrderedDict[tuple[frozenset[str], bytes], Verdict] = OrderedDict()
+
+    @property
+    def answers_remembered(self) -> int:
+        return len(self._remembered)
 
     def judge(
         self, claims: Claims, questions: list[Question], known: frozenset[str], team: str, now: float
     ) -> list[Verdict]:
         """One verdict per question, in order. Never raises for what a question says."""
-        verdicts: list[Verdict | None] = []
-        fitting: list[tuple[int, CedarQuestion]] = []
+        verdicts: dict[int, Verdict] = {}
+        new: list[tuple[int, CedarQuestion]] = []
+        keys: dict[int, bytes] = {}
         for place, question in enumerate(questions):
-            verdict: Verdict | None = None
             reason = grant_refusal(claims, question)
             if reason is not None:
-                verdict = refuse(Code.DENIED, reason)
+                verdicts[place] = refuse(Code.DENIED, reason)
+                continue
+            try:
+                asked = in_cedar(self.shape, claims, question, team, now)
+            except Unfit as unfit:
+                verdicts[place] = decide(Ruling(False, unfit=str(unfit)))
+                continue
+            keys[place] = self._key(asked)
+            remembered = self._remembered.get((known, keys[place]))
+            if remembered is None:
+                new.append((place, asked))
             else:
-                try:
-                    fitting.append((place, in_cedar(self.shape, claims, question, team, now)))
-                except Unfit as unfit:
-                    verdict = decide(Ruling(False, unfit=str(unfit)))
-            verdicts.append(verdict)
-        for group in _groups(fitting):
+                verdicts[place] = remembered
+        for group in _groups(new):
             for (place, _), verdict in zip(group, self._answers([asked for _, asked in group], known), strict=True):
                 verdicts[place] = verdict
-        return [verdict for verdict in verdicts if verdict is not None]
+                self._remember((known, keys[place]), verdict)
+        return [verdicts[place] for place in range(len(questions))]
+
+    def _key(self, asked: CedarQuestion) -> bytes:
+        live, shadowed, action = self._live, self._shadowed, asked.action
+        seen = {
+            name: value
+            for name, value in asked.context.items()
+            if live.watches(action, name) or (shadowed is not None and shadowed.watches(action, name))
+        }
+        return msgspec.json.encode(msgspec.structs.replace(asked, context=seen))
+
+    def _remember(self, key: tuple[frozenset[str], bytes], verdict: Verdict) -> None:
+        self._remembered[key] = verdict
+        if len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
 
     def _answers(self, asked: list[CedarQuestion], known: frozenset[str]) -> list[Verdict]:
         """All of one action, no two of them about differing entities of one name."""
@@ -118,11 +123,23 @@ class Bundle:
         return [decide(ruling, other, known) for ruling, other in zip(live, shadowed, strict=True)]
 
 
-def read_bundle(folder: Path) -> Bundle:
-    """The bundle in `folder`, without its own tests (bundle_cases.py). Raises BundleRefused."""
-    files = _read(folder)
-    schema, shape = _schema(files.pop(SCHEMA_FILE, None))
-    texts = {name: text for name, text in files.items() if name.endswith(".cedar")}
+def read_sources(folder: Path) -> dict[str, str]:
+    """Every file of a bundle, by name, in the order of names. Raises BundleRefused."""
+    try:
+        paths = [path for path in sorted(folder.iterdir()) if path.suffix == ".cedar" or path.name in OTHER_FILES]
+        if sum(path.stat().st_size for path in paths) > BUNDLE_MAX_BYTES:
+            raise BundleRefused([f"the bundle is larger than {BUNDLE_MAX_BYTES} bytes"])
+        return {path.name: path.read_text(encoding="utf-8") for path in paths}
+    except OSError as error:
+        raise BundleRefused([f"the bundle {folder} cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise BundleRefused([f"the bundle {folder} has a file that is not UTF-8"]) from error
+
+
+def compile_bundle(sources: dict[str, str]) -> Bundle:
+    """The bundle, without its own tests (bundle_cases.py). Raises BundleRefused."""
+    schema, shape = _schema(sources.get(SCHEMA_FILE))
+    texts = {name: text for name, text in sources.items() if name.endswith(".cedar")}
     problems: list[str] = [] if texts else ["there is no *.cedar file"]
     for name, text in texts.items():
         if too_deep(text):
@@ -134,7 +151,7 @@ def read_bundle(folder: Path) -> Bundle:
             problems.append(f"{name} cannot be read: {_short(error)}")
     if problems:
         raise BundleRefused(problems)
-    return _compile(_version(folder), "\n".join(texts.values()), schema, shape)
+    return _compile(_version(sources), "\n".join(texts.values()), schema, shape)
 
 
 def _compile(version: str, text: str, schema: cedarpy.Schema, shape: Shape) -> Bundle:
@@ -161,26 +178,12 @@ def _compile(version: str, text: str, schema: cedarpy.Schema, shape: Shape) -> B
     return Bundle(version, schema, shape, Policies(live, rules, shape), shadowed, len(nodes))
 
 
-def _read(folder: Path) -> dict[str, str]:
-    """Every file of a bundle, by name, in the order of names. Raises BundleRefused."""
-    try:
-        paths = [path for path in sorted(folder.iterdir()) if path.suffix == ".cedar" or path.name == SCHEMA_FILE]
-        if sum(path.stat().st_size for path in paths) > BUNDLE_MAX_BYTES:
-            raise BundleRefused([f"the bundle is larger than {BUNDLE_MAX_BYTES} bytes"])
-        return {path.name: path.read_text(encoding="utf-8") for path in paths}
-    except OSError as error:
-        raise BundleRefused([f"the bundle {folder} cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise BundleRefused([f"the bundle {folder} has a file that is not UTF-8"]) from error
-
-
-def _version(folder: Path) -> str:
+def _version(sources: dict[str, str]) -> str:
     """Digest over names and contents, tests included."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".cedar", ".cedarschema", ".yaml"):
-            content = path.read_bytes()
-            digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+    for name, text in sources.items():
+        content = text.encode()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 
@@ -198,29 +201,6 @@ def _schema(text: str | None) -> tuple[cedarpy.Schema, Shape]:
         raise BundleRefused([f"{SCHEMA_FILE}: {error}"]) from error
 
 
-def _concerns(node: pst.Template, names: frozenset[str]) -> bool:
-    """Whether the policy's scope can match an action of these names."""
-    match node.action:
-        case pst.ActionEq(entity):
-            return entity.id in names
-        case pst.ActionIn(entities):
-            return any(entity.id in names for entity in entities)
-        case _:
-            return True
-
-
-def _with_groups(action: str, shape: Shape) -> frozenset[str]:
-    """The action's name and those of all groups above it."""
-    names: set[str] = set()
-    waiting = [action]
-    while waiting:
-        name = waiting.pop()
-        if name not in names:
-            names.add(name)
-            waiting.extend(shape.actions[name].groups if name in shape.actions else ())
-    return frozenset(names)
-
-
 def _groups(asked: list[tuple[int, CedarQuestion]]) -> list[list[tuple[int, CedarQuestion]]]:
     """Questions that one call of Cedar can answer: one action, and one set of attributes for each entity."""
     groups: dict[tuple[str, int], list[tuple[int, CedarQuestion]]] = {}
@@ -235,11 +215,6 @@ def _groups(asked: list[tuple[int, CedarQuestion]]) -> list[list[tuple[int, Ceda
         seen[uid] = one
         groups.setdefault((one.action, turn), []).append((place, one))
     return list(groups.values())
-
-
-def _culprits(errors: list[str], rules: dict[str, Rule]) -> list[str]:
-    """Ids of the policies that the errors name; Cedar's own text may hold what the question said, so it stays out."""
-    return [next((one.id for id, one in rules.items() if f"`{id}`" in error), "policies") for error in errors]
 
 
 def _repeated(names: list[str]) -> list[str]:

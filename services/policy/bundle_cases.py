@@ -7,11 +7,9 @@ import msgspec
 
 from penstock.contracts.policy import ActionName, Entity, Fact, Question, Reserve
 from penstock.kit.identity import Claims
-from services.policy.bundle import Bundle, BundleRefused, read_bundle
+from services.policy.bundle import TESTS_FILE, Bundle, BundleRefused, compile_bundle, read_sources
 from services.policy.decide import Verdict
 
-FILE = "tests.yaml"
-FILE_MAX_BYTES = 1024 * 1024
 NOON = 1_700_049_600.0  # 2023-11-15 12:00 UTC: cases do not depend on when they are asked
 
 
@@ -50,8 +48,9 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_bundle(folder: Path, known: frozenset[str] = frozenset()) -> Bundle:
     """The bundle, when it is sound and passes its own tests. Raises BundleRefused."""
-    bundle = read_bundle(folder)
-    problems = [problem for case in _cases(folder / FILE) if (problem := try_case(bundle, case, known))]
+    sources = read_sources(folder)
+    bundle = compile_bundle(sources)
+    problems = [problem for case in _cases(sources.get(TESTS_FILE, "")) if (problem := try_case(bundle, case, known))]
     if problems:
         raise BundleRefused(problems)
     return bundle
@@ -81,14 +80,8 @@ def _named(verdict: Verdict, policy: str) -> bool:
     return not policy or policy in [reason.policy for reason in verdict.reasons]
 
 
-def _cases(file: Path) -> list[Case]:
+def _cases(text: str) -> list[Case]:
     try:
-        if not file.exists():
-            return []
-        if file.stat().st_size > FILE_MAX_BYTES:
-            raise BundleRefused([f"{FILE} is larger than {FILE_MAX_BYTES} bytes"])
-        return msgspec.yaml.decode(file.read_bytes(), type=list[Case] | None) or []
+        return msgspec.yaml.decode(text.encode(), type=list[Case] | None) or []
     except msgspec.DecodeError as error:
-        raise BundleRefused([f"{FILE} cannot be read: {error}"]) from error
-    except OSError as error:
-        raise BundleRefused([f"{FILE} cannot be read: {error.strerror}"]) from error
+        raise BundleRefused([f"{TESTS_FILE} cannot be read: {error}"]) from error

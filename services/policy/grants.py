@@ -101,9 +101,10 @@ def delegation(asked: Delegate, attempt: str) -> Question:
     return Question(ActionName(DELEGATE), Entity("Agent", name), attempt=attempt, outcome_due_s=0.0)
 
 
-def delegation_attempt(tenant: str, asked: Delegate) -> str:
-    """The same run asking again is one decision."""
-    return f"att_{hashlib.sha256(f'{tenant} {asked.run} {asked.actor}'.encode()).hexdigest()[:32]}"
+def delegation_attempt(parent: Claims, asked: Delegate) -> str:
+    """The same run asking again, for the same one, is one decision."""
+    seed = "\n".join((parent.tenant, parent.sub, parent.key, parent.run, asked.run, asked.actor))
+    return f"att_{hashlib.sha256(seed.encode()).hexdigest()[:32]}"
 
 
 def _carved(what: str, asked: int, remaining: int) -> int:

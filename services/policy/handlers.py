@@ -78,7 +78,7 @@ class Handlers:
         key = self._rules.key_of(parent, now)
         remaining = await self._remaining(parent, request, self._rules.pots(parent, key, now))
         child = narrowed(parent, request, remaining, now, self._config.run_lifetime_max_s, key.expires if key else 0.0)
-        question = delegation(request, delegation_attempt(parent.tenant, request))
+        question = delegation(request, delegation_attempt(parent, request))
         decision = await self._evaluator.evaluate(question, parent, meta)
         if not decision.decision:
             reasons = tuple(reason.text for reason in decision.context.reasons)

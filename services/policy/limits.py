@@ -6,6 +6,7 @@ A pot is one account in one period: `tenant:acme@2026-11` is what Acme may use i
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -126,6 +127,7 @@ def split_pot(name: str) -> tuple[str, str]:
     return (account, window) if mark and window[:4].isdigit() else (name, "")
 
 
+@lru_cache(maxsize=4096)
 def to_nano(usd: float | str) -> int:
     """Dollars, as a person writes them, in nano-dollars, rounded down. Raises LimitsRefused."""
     try:

@@ -49,14 +49,20 @@ class Watched(Generic[Value]):
 
 def stamp(path: Path) -> str:
     """Differs when the file, or any file in the folder, was written. Does not read their content."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
     digest = hashlib.sha256()
-    for file in files:
+    for file in _files(path):
         try:
             status = file.stat()
-        except FileNotFoundError:
+        except OSError:
             continue
         digest.update(
             f"{file.name}:{status.st_mtime_ns}:{status.st_size}:{status.st_ino}:{status.st_ctime_ns};".encode()
         )
     return digest.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        return sorted(path.iterdir()) if path.is_dir() else [path]
+    except OSError:
+        return []
