@@ -43,7 +43,7 @@ async def body_of(request: Request, max_bytes: int, timeout_s: float) -> bytes:
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise Failure(Code.INVALID, f"a body with Content-Encoding {encoding[:40]!r} is not taken")
-    parts = []
+    parts: list[bytes] = []
     size = 0
     loop = asyncio.get_running_loop()
     try:
