@@ -32,7 +32,8 @@ class _ConsumerState(msgspec.Struct, frozen=True):
 
 
 class Listener(Generic[Body]):
-    """Stop it with `stop`. In order, as long as one process listens on the consumer; several share the work.
+    """Stop it with `stop`. In order, as long as one process listens on the consumer; several share the work, and after
+    a lost connection may both have the same event.
 
     What was delivered to an earlier process, or got lost with a connection, would come again only when its time is
     out, after younger messages. It is read from the stream instead, and acknowledged when it comes again.
