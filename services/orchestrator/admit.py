@@ -3,6 +3,7 @@
 The order makes it safe to repeat: journal, event, start input, and only then the answer or the acknowledgement.
 """
 
+import asyncio
 import hashlib
 
 import msgspec
@@ -10,17 +11,17 @@ import msgspec
 from penstock.bus import Fenced, JournalWriter
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import job_id, new_id, partition, run_id
-from penstock.contracts.jobs import Job, Submitted
+from penstock.contracts.jobs import Job, JobEvent, Submitted
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Identity
 from penstock.contracts.runs import AnyRunEvent, Created, RunInput
-from penstock.contracts.subjects import POLICY_DELEGATE, RUN_INPUT, RUN_JOURNAL
+from penstock.contracts.subjects import JOB_EVENT, POLICY_DELEGATE, RUN_INPUT, RUN_JOURNAL
 from penstock.kit.parts import Parts
 from services.orchestrator import asks
 from services.orchestrator.agents import Agent, Agents
-from services.orchestrator.announce import Announcer
 from services.orchestrator.config import Config
-from services.orchestrator.fold import fold
+from services.orchestrator.events import job_events
+from services.orchestrator.fold import fold, view
 from services.orchestrator.grant import delegation, question
 from services.orchestrator.index import JobIndex
 from services.orchestrator.jobs.kinds import pinned
@@ -110,22 +111,20 @@ class Admission:
     async def _start(self, events: list[tuple[int, AnyRunEvent]]) -> None:
         """Says that the job is accepted, and wakes a worker; each happens once, however often it is done."""
         run = fold(events)
-        created = run.created
-        if created is None:
+        created, accepted = run.created, next(job_events(events), None)
+        if created is None or accepted is None:
             return
-        announcer = Announcer(self._bus, self._index, created.tenant, created.run, created.job.id)
-        announcer.tell(run, created)
-        await announcer.flush()
-        await self._bus.assign(
-            RUN_INPUT,
-            RunInput(created.run, START, START),
-            Meta(request=created.job.id, tenant=created.tenant, job=created.job.id),
-            first=True,
-            partition=partition(created.run),
-            run=created.run,
-            kind=START,
-            id=START,
+        await asyncio.gather(
+            self._index.put(created.tenant, view(run)),
+            self._wake(created, accepted),
         )
+
+    async def _wake(self, created: Created, accepted: JobEvent) -> None:
+        tenant, id = created.tenant, created.job.id
+        about = Meta(request=id, tenant=tenant, job=id)
+        await self._bus.emit(JOB_EVENT, accepted, about, message_id=f"{created.run}-0", tenant=tenant, job=id)
+        where = {"partition": partition(created.run), "run": created.run, "kind": START, "id": START}
+        await self._bus.assign(RUN_INPUT, RunInput(created.run, START, START), about, first=True, **where)
 
 
 def fixed_id(job: Job, tenant: str, key: str, origin: str) -> Job:

@@ -1,5 +1,6 @@
 """A run as a worker finds it: its journal, read to the end and folded, with what it takes to go on from there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock.bus import Bus, Discard, JournalWriter
@@ -42,8 +43,8 @@ class Found:
             raise RunLost(f"events cannot be told: {failure.code}", fenced=False) from failure
 
 
-async def find(bus: Bus, index: JobIndex, clock: Clock, run: str) -> Found:
-    """Raises Discard for a run that is not there or cannot be one, RunLost when the journal cannot be read for now."""
+async def find(bus: Bus, index: JobIndex, clock: Clock, run: str, appended: Callable[[AnyRunEvent], None]) -> Found:
+    """`appended` hears of every event that is written from here. Raises Discard for a run that is not there or cannot be one, RunLost when the journal cannot be read for now."""
     journal: JournalWriter[AnyRunEvent] = bus.journal(RUN_JOURNAL, partition=partition(run), run=run)
     try:
         events = await journal.load()
@@ -62,4 +63,8 @@ async def find(bus: Bus, index: JobIndex, clock: Clock, run: str) -> Found:
     async def append(event: AnyRunEvent) -> int:
         return await journal.append(event)
 
-    return Found(created, events, RunLog(state, append, clock, announcer.tell), announcer)
+    def told(run: RunState, event: AnyRunEvent) -> None:
+        announcer.tell(run, event)
+        appended(event)
+
+    return Found(created, events, RunLog(state, append, clock, told), announcer)

@@ -10,7 +10,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token, job_id, run_id
 from penstock.contracts.jobs import Job, JobView, State
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import JOB_EVENT
+from penstock.contracts.subjects import JOB, JOB_EVENT
 from penstock.kit.parts import Parts
 from services.orchestrator.admit import Admission, fixed_id
 from services.orchestrator.config import Config
@@ -47,7 +47,7 @@ class Intake:
             if failure.code in LATER:
                 self._log.of(meta).warning("a job waits", job=job.id, why=str(failure))
                 raise Release(max(self._pause_s, failure.retry_after_s)) from failure
-            if failure.code is Code.INTERNAL:
+            if failure.code is Code.INTERNAL and item.deliveries < JOB.attempts_max:
                 raise
             await self._refuse(meta, job.id, job.kind, failure, item.sequence)
             raise Discard(failure) from failure

@@ -13,7 +13,16 @@ from penstock.bus import Discard, Item, Release
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.jobs import NO_JSON
 from penstock.contracts.meta import Meta
-from penstock.contracts.runs import Blocked, Cancelled, Claimed, Failed, InputTakenReply, RunInput
+from penstock.contracts.runs import (
+    AnyRunEvent,
+    Blocked,
+    Cancelled,
+    Claimed,
+    Failed,
+    InputTakenReply,
+    RunInput,
+    StepDone,
+)
 from penstock.contracts.subjects import RUN_DELIVER, RUN_INPUT, WORKERS
 from penstock.kit.parts import Parts
 from services.orchestrator.agents import Agent, Agents
@@ -89,7 +98,7 @@ class Runs:
 
     async def _look(self, input: RunInput) -> None:
         """Reads the journal and does what it asks for. Raises RunLost with `fenced` when somebody was faster."""
-        found = await find(self._bus, self._index, self._clock, input.run)
+        found = await find(self._bus, self._index, self._clock, input.run, self._count)
         knows, agent = known(found.created.revision, self._agents)
         decide = partial(
             verdict,
@@ -186,6 +195,11 @@ class Runs:
             # whoever takes the input next finds the run over, and tells the rest
             self._log.warning("the end of a run is not told yet", run=found.created.run, why=str(failure))
             raise Release(self._config.occupied_pause_s) from failure
+
+    def _count(self, event: AnyRunEvent) -> None:
+        if isinstance(event, StepDone):
+            # what stands before the first number says what kind of step it is
+            self._metrics.steps.add(event.step.partition("-")[0], event.error.code if event.error else "ok")
 
     def _execution(self, found: Found, agent: Agent | None) -> Execution:
         created = found.created

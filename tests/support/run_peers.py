@@ -72,16 +72,16 @@ class Peers:
 
     async def serve(self) -> None:
         serve = self.bus.serve_call
-        await serve(POLICY_EVALUATE, self._evaluate, in_flight_max=64)
-        await serve(POLICY_DELEGATE, self._delegate, in_flight_max=64)
-        await self.bus.serve_stream(LLM_STREAM, self._complete, in_flight_max=64)
-        await serve(LLM_MODELS, self._models, in_flight_max=64)
-        await serve(TOOL_LIST, self._list, in_flight_max=64, pool=DEFAULT_POOL)
-        await serve(TOOL_CALL, self._call, in_flight_max=64, pool=DEFAULT_POOL)
-        await serve(CONTEXT_SEARCH, self._search, in_flight_max=64)
-        await serve(CONTEXT_INGEST, self._ingest, in_flight_max=64)
-        await serve(CONTEXT_HISTORY, self._history, in_flight_max=64)
-        await serve(CONTEXT_APPEND, self._append, in_flight_max=64)
+        await serve(POLICY_EVALUATE, self._evaluate, in_flight_max=512)
+        await serve(POLICY_DELEGATE, self._delegate, in_flight_max=512)
+        await self.bus.serve_stream(LLM_STREAM, self._complete, in_flight_max=512)
+        await serve(LLM_MODELS, self._models, in_flight_max=512)
+        await serve(TOOL_LIST, self._list, in_flight_max=512, pool=DEFAULT_POOL)
+        await serve(TOOL_CALL, self._call, in_flight_max=512, pool=DEFAULT_POOL)
+        await serve(CONTEXT_SEARCH, self._search, in_flight_max=512)
+        await serve(CONTEXT_INGEST, self._ingest, in_flight_max=512)
+        await serve(CONTEXT_HISTORY, self._history, in_flight_max=512)
+        await serve(CONTEXT_APPEND, self._append, in_flight_max=512)
         await self.bus.connection.round_trip(2.0)
 
     # Holding things up ------------------------------------------------------------------------------------------

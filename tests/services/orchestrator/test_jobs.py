@@ -229,3 +229,18 @@ async def test_a_failing_model_fails_the_job(peers: Peers, start: Start, kind: s
         view = await peers.ended("job_a")
     assert view.state == "failed"
     assert view.error is not None and view.error.detail == "the request is not understood"
+
+
+async def test_steps_and_runs_are_counted(peers: Peers, start: Start) -> None:
+    peers.script = [[("lookup", "{}"), ("nosuch", "{}")], "ok"]
+    async with start() as host:
+        await peers.submit(job("agent", "go", id="job_a", agent="helper"))
+        await peers.ended("job_a")
+        text = host.metrics.render().decode()
+    for line in (
+        'penstock_run_steps_total{status="ok",step="model"} 2.0',
+        'penstock_run_steps_total{status="ok",step="tool"} 1.0',
+        'penstock_run_steps_total{status="not_found",step="tool"} 1.0',
+        'penstock_runs_total{kind="agent",status="completed"} 1.0',
+    ):
+        assert line in text

@@ -18,6 +18,7 @@ from services.orchestrator.config import Config
 from tests.services.orchestrator.conftest import Start
 from tests.services.orchestrator.test_jobs import job, output
 from tests.support.eventually import eventually
+from tests.support.nats_server import NatsServer
 from tests.support.process import ModuleProcess, module_process
 from tests.support.run_peers import Peers
 
@@ -195,6 +196,24 @@ async def test_a_job_that_is_not_done_by_its_deadline_fails_and_stops_its_calls(
     assert view.error is not None and view.error.code == "deadline"
     assert view.state == "failed"
     assert peers.stopped == ["lookup"]
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+async def test_a_broker_that_goes_and_comes_back_in_the_middle_costs_nothing(
+    peers: Peers, start: Start, broker: NatsServer, how: str
+) -> None:
+    peers.script = [[("write", '{"n":1}')], [("write", '{"n":2}')], "finished"]
+    reached = peers.hold("write")
+    async with start():
+        await peers.submit(job("agent", "go", id="job_a", agent="helper"))
+        await asyncio.wait_for(reached.wait(), 5)
+        await (broker.stop() if how == "restart" else broker.kill())
+        peers.gates["write"].set()
+        await broker.start()
+        view = await peers.ended("job_a", within_s=30)
+    assert view.state == "completed"
+    check_every_step_stands_once(await journal(peers.bus, "job_a"), 1 + 3 + 2)
+    assert list(peers.effects.values()) == [1, 1]
 
 
 # Journals that another worker left behind -------------------------------------------------------------------------
