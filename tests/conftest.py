@@ -2,10 +2,15 @@
 
 from collections.abc import AsyncIterator
 
+import hypothesis
 import pytest
 
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.valkey_server import ValkeyServer, valkey_server
+
+# a busy machine does not turn a slow example into a failure
+hypothesis.settings.register_profile("penstock", deadline=None)
+hypothesis.settings.load_profile("penstock")
 
 
 @pytest.fixture
