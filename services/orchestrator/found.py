@@ -44,7 +44,8 @@ class Found:
 
 
 async def find(bus: Bus, index: JobIndex, clock: Clock, run: str, appended: Callable[[AnyRunEvent], None]) -> Found:
-    """`appended` hears of every event that is written from here. Raises Discard for a run that is not there or cannot be one, RunLost when the journal cannot be read for now."""
+    """`appended` hears of every event that is written from here. Raises Discard for a run that is not there or cannot
+    be one, RunLost when the journal cannot be read for now."""
     journal: JournalWriter[AnyRunEvent] = bus.journal(RUN_JOURNAL, partition=partition(run), run=run)
     try:
         events = await journal.load()
