@@ -56,6 +56,7 @@ class Attempt:
         "_served",
         "_started",
         "_wanted",
+        "_well",
         "committed",
         "decision",
         "deployment",
@@ -68,10 +69,11 @@ class Attempt:
         "watch",
     )
 
-    def __init__(self, wanted: Wanted, deployment: Deployment, number: int) -> None:
+    def __init__(self, wanted: Wanted, deployment: Deployment, number: int, well: Callable[[Deployment], None]) -> None:
         loop = asyncio.get_running_loop()
         self._wanted = wanted
         self._started = loop.time()
+        self._well = well
         self._served: Served | None = None
         self.deployment = deployment
         self.number = number
@@ -88,6 +90,12 @@ class Attempt:
     def elapsed_s(self) -> float:
         """Since it was begun."""
         return asyncio.get_running_loop().time() - self._started
+
+    def commit(self) -> None:
+        """The first content is about to be passed on."""
+        self.committed = True
+        self.first_token_ms = self.elapsed_s * 1000
+        self._well(self.deployment)
 
     def usage(self) -> Usage:
         """What the provider counted, or what it likely was."""

@@ -23,7 +23,7 @@ class Board:
     def calling(self, deployment: Deployment) -> Iterator[None]:
         """One call under way. A Fault that leaves the block is learned from, any other exception is not."""
         standing = self.standings.get(deployment.id, UNSEEN)
-        self._set(deployment, health.started(standing.breaker, self._now()), standing.in_flight + 1)
+        self._set(deployment, health.started(standing.breaker), standing.in_flight + 1)
         learned: health.Breaker | None = None
         try:
             yield
@@ -36,6 +36,11 @@ class Board:
             standing = self.standings[deployment.id]
             breaker = health.abandoned(standing.breaker) if learned is None else learned
             self._set(deployment, breaker, standing.in_flight - 1)
+
+    def well(self, deployment: Deployment) -> None:
+        """It answers: whoever waits for a trial need not wait for the whole answer."""
+        standing = self.standings.get(deployment.id, UNSEEN)
+        self._set(deployment, health.succeeded(standing.breaker), standing.in_flight)
 
     def keep(self, ids: set[str]) -> None:
         """Forgets deployments that are in no models file any more, once they have nothing under way."""

@@ -58,7 +58,7 @@ class Chain:
                 if tries >= self._rules.attempts_max or not _worth_it(candidate.deployment, faults):
                     continue
                 tries += 1
-                attempt = Attempt(wanted, candidate.deployment, tries)
+                attempt = Attempt(wanted, candidate.deployment, tries, self._board.well)
                 try:
                     return await self._try(attempt, need, wanted, work)
                 except Fault as fault:

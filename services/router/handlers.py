@@ -39,6 +39,8 @@ from services.router.relay import Out, Relay
 
 COMPLETE = "model.complete"
 EMBED = "model.embed"
+ASKED_AT_ONCE = 200
+"""Aliases that policy is asked about in one question."""
 THREAD_ABOVE_BYTES = 1024 * 1024
 """Larger bodies are digested off the event loop."""
 
@@ -133,8 +135,11 @@ class Handlers:
         """The aliases that policy lets the caller use."""
         catalogue = self._models.current
         aliases = [catalogue.aliases[name] for name in sorted(catalogue.aliases)]
-        decisions = await self._boundary.evaluate_many([_may_use(alias) for alias in aliases], meta)
-        allowed = [alias for alias, decision in zip(aliases, decisions, strict=True) if decision.decision]
+        allowed: list[Alias] = []
+        for start in range(0, len(aliases), ASKED_AT_ONCE):
+            group = aliases[start : start + ASKED_AT_ONCE]
+            decisions = await self._boundary.evaluate_many([_may_use(alias) for alias in group], meta)
+            allowed += [alias for alias, decision in zip(group, decisions, strict=True) if decision.decision]
         names = {alias.name for alias in allowed}
         return Models(
             [alias.info() for alias in allowed],

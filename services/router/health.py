@@ -35,13 +35,16 @@ def resting(breaker: Breaker, now: float) -> bool:
     return breaker.trial or now < breaker.resting_until
 
 
-def started(breaker: Breaker, now: float) -> Breaker:
-    """A call begins. After a rest it is the one trial, and others wait for its end."""
-    return msgspec.structs.replace(breaker, trial=True) if breaker.resting_until else breaker
+def started(breaker: Breaker) -> Breaker:
+    """A call begins. After a rest for failures it is the one trial, and others wait until it is seen to go well; a rate
+    limit is over when its time is."""
+    if not breaker.resting_until or breaker.why is FaultKind.RATE:
+        return breaker
+    return msgspec.structs.replace(breaker, trial=True)
 
 
 def succeeded(breaker: Breaker) -> Breaker:
-    """An answer came whole."""
+    """An answer came whole, or began to come."""
     return WELL if breaker is not WELL else breaker
 
 

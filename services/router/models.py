@@ -30,8 +30,8 @@ class Models:
         self._say()
 
     async def watch(self, every_s: float) -> None:
-        """For ever. Reading is cheap enough to be the check: what counts is the content, keys and scripts too."""
-        while True:
+        """For ever, where there is a file. Reading it is the check: its content counts, keys and scripts too."""
+        while self._path is not None:
             await self._clock.sleep(every_s)
             await self.refresh()
 

@@ -97,12 +97,12 @@ class Relay:
             self._held.clear()
             self._held_bytes = 0
             if not attempt.committed:
-                attempt.committed = True
-                attempt.first_token_ms = attempt.elapsed_s * 1000
+                attempt.commit()
             self._digest.update(frame)
             attempt.watch.pause()
             await self._out.send(frame)
-            attempt.watch.resume()
+            if not fed:
+                attempt.watch.resume()
         if fed:
             attempt.watch.content()
 

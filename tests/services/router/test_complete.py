@@ -14,7 +14,7 @@ from penstock.contracts.llm import CompletionRequest, Usage
 from penstock.contracts.subjects import LLM_COMPLETE
 from tests.services.router.conftest import Plane
 from tests.support.eventually import eventually
-from tests.support.model_server import hang, hang_up, json, lying_length, plain, status
+from tests.support.model_server import base64_image, hang, hang_up, json, lying_length, plain, status
 
 
 async def test_an_answer_comes_back_byte_for_byte_with_who_served_it(plane: Plane) -> None:
@@ -332,6 +332,17 @@ async def test_more_than_a_deployment_takes_at_once_goes_to_the_next_and_then_is
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_request_with_large_images_goes_through_and_is_not_reserved_for_as_text(plane: Plane) -> None:
+    await plane.log_in(usd=1)
+    parts = [{"type": "image_url", "image_url": {"url": base64_image(4_000_000)}} for _ in range(2)]
+    async with plane.router():
+        answer = await plane.complete(messages=[{"role": "user", "content": parts}], max_tokens=10)
+        assert answer.served.deployment == "one"
+        (decision,) = await plane.decisions()
+        assert decision.reserved_tokens < 3200
+    assert len(plane.server.received[0].body) > 8_000_000
 
 
 async def test_keys_are_in_no_log_line_and_no_record(plane: Plane) -> None:

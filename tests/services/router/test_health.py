@@ -56,9 +56,14 @@ def test_a_rest_is_never_made_shorter() -> None:
 
 def test_after_the_rest_one_call_tries_and_others_wait_for_it() -> None:
     breaker = after(*[FaultKind.TRANSIENT] * 3)
-    trial = started(breaker, 110.0)
+    trial = started(breaker)
     assert resting(trial, 111.0)
     assert succeeded(trial) == WELL
+
+
+def test_a_rate_limit_needs_no_trial() -> None:
+    breaker = after(FaultKind.RATE, retry_after_s=7.0)
+    assert not resting(started(breaker), 107.0)
 
 
 def test_a_failed_trial_rests_twice_as_long_up_to_the_limit() -> None:
@@ -66,17 +71,17 @@ def test_a_failed_trial_rests_twice_as_long_up_to_the_limit() -> None:
     rests = []
     now = 110.0
     for _ in range(4):
-        breaker = failed(started(breaker, now), FaultKind.TRANSIENT, now, 0.0, RULES)
+        breaker = failed(started(breaker), FaultKind.TRANSIENT, now, 0.0, RULES)
         rests.append(breaker.resting_until - now)
         now = breaker.resting_until
     assert rests == [20.0, 40.0, 60.0, 60.0]
 
 
 def test_a_trial_that_was_given_up_lets_the_next_one_try() -> None:
-    trial = started(after(*[FaultKind.TRANSIENT] * 3), 110.0)
+    trial = started(after(*[FaultKind.TRANSIENT] * 3))
     assert not resting(abandoned(trial), 110.0)
 
 
 def test_a_trial_that_the_caller_spoilt_lets_the_next_one_try() -> None:
-    trial = started(after(*[FaultKind.TRANSIENT] * 3), 110.0)
+    trial = started(after(*[FaultKind.TRANSIENT] * 3))
     assert not resting(failed(trial, FaultKind.CALLER, 111.0, 0.0, RULES), 111.0)

@@ -292,6 +292,30 @@ async def test_a_reader_that_does_not_read_stops_the_provider_and_loses_nothing(
     assert outcome.status == "ok"
 
 
+async def test_a_deployment_that_begins_to_answer_is_well_before_it_has_ended(plane: Plane) -> None:
+    plane.deploy("alone", "single")
+    long = events(ROLE, chunk({"content": "x"}), then="hang")
+    plane.server.script(status(500), long, streamed("y"), model="single")
+    seen = Streamed()
+
+    async def trial() -> None:
+        while not seen.frames:
+            with contextlib.suppress(Failure):
+                await plane.stream("alone", into=seen)
+
+    async def begun() -> None:
+        assert seen.frames
+
+    async with plane.router(breaker_failures_max=1, rounds_max=1):
+        reading = asyncio.create_task(trial())
+        await eventually(begun)
+        other = await plane.stream("alone")
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+    assert b'"content":"y"' in other.text
+
+
 async def test_many_streams_at_once_each_get_their_own(plane: Plane) -> None:
     plane.server.script(streamed(*["a", "b", "c"] * 5, pause_s=0.01))
     async with plane.router():
