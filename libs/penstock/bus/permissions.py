@@ -1,5 +1,6 @@
 """Who may publish and subscribe to what, worked out from the table of subjects: the least that each principal needs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from penstock.contracts import subjects
@@ -15,6 +16,13 @@ class Grants:
 
     publish: set[str] = field(default_factory=set)
     subscribe: set[str] = field(default_factory=set)
+
+
+def principals(tenants: Iterable[str]) -> dict[str, Grants]:
+    """Everyone who may connect to a plane: its services, the set-up, and a client `tenant-<tenant>` of each tenant."""
+    found = {service: service_grants(service) for service in subjects.SERVICES}
+    found[SETUP] = setup_grants()
+    return found | {f"tenant-{tenant}": tenant_grants(tenant) for tenant in tenants}
 
 
 def service_grants(service: str) -> Grants:

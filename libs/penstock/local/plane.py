@@ -10,7 +10,7 @@ from pathlib import Path
 
 from penstock.bus import Bus, BusConfig
 from penstock.bus.nkey import load_or_make
-from penstock.bus.permissions import SETUP, service_grants, setup_grants, tenant_grants
+from penstock.bus.permissions import SETUP, principals
 from penstock.bus.server_config import BusUser, render
 from penstock.contracts.subjects import SERVICES
 from penstock.local.broker import Broker, BrokerSettings
@@ -130,9 +130,10 @@ class Plane:
         return Store(StoreSettings(self._layout.store, password_file=password, port=self._ports["store"]))
 
     def _users(self) -> list[BusUser]:
-        grants = {name: service_grants(name) for name in SERVICES} | {SETUP: setup_grants()}
-        grants |= {f"tenant-{tenant}": tenant_grants(tenant) for tenant in self._settings.tenants}
-        return [BusUser(name, load_or_make(seed_file(self._layout, name)), rights) for name, rights in grants.items()]
+        return [
+            BusUser(name, load_or_make(seed_file(self._layout, name)), rights)
+            for name, rights in principals(self._settings.tenants).items()
+        ]
 
     def _make_programs(self) -> None:
         url_file = self._layout.keys / "store-url"
