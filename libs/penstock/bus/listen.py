@@ -61,7 +61,9 @@ class Listener(Generic[Body]):
         slots = min(2 * batch_max, consumer.held_max)
         self._pull = Pull(jetstream, consumer, slots, self._delivered, interrupted=self._interrupted)
         self._waiting: deque[Record] = deque()
-        self._ahead: set[int] = set()
+        # read from the stream, by sequence: not handled yet, with the delivery if it came meanwhile; handled
+        self._ahead: dict[int, Delivery | None] = {}
+        self._handled: set[int] = set()
         self._tail = 0
         self._lost_after: int | None = None
         self._wake = asyncio.Event()
@@ -93,7 +95,10 @@ class Listener(Generic[Body]):
 
     def _delivered(self, delivery: Delivery) -> None:
         if delivery.sequence in self._ahead:
-            self._ahead.discard(delivery.sequence)
+            self._ahead[delivery.sequence] = delivery
+            return
+        if delivery.sequence in self._handled:
+            self._handled.discard(delivery.sequence)
             self._pull.ack(delivery)
             return
         self._waiting.append(delivery)
@@ -124,7 +129,7 @@ class Listener(Generic[Body]):
         )
         here = {record.sequence for record in self._waiting}
         missing = [record for record in records if record.sequence not in here]
-        self._ahead.update(record.sequence for record in missing)
+        self._ahead |= {record.sequence: None for record in missing}
         self._waiting = deque(sorted([*self._waiting, *missing], key=lambda record: record.sequence))
         self._tail = max(self._tail, delivered)
         self._wake.set()
@@ -144,6 +149,7 @@ class Listener(Generic[Body]):
         self._lost_after = None
         try:
             state = await self._state()
+            self._handled = {sequence for sequence in self._handled if sequence > state.ack_floor.stream_seq}
             await self._catch_up(after, state.delivered.stream_seq)
         except Failure as failure:
             _log.warning("a listener cannot look for what it lost", extra={"fields": {"why": failure.detail}})
@@ -154,8 +160,14 @@ class Listener(Generic[Body]):
         if opened:
             await self._until_handled(opened)
         for record in batch:
-            if isinstance(record, Delivery):
-                self._pull.ack(record)
+            self._acknowledge(record)
+
+    def _acknowledge(self, record: Record) -> None:
+        delivery = record if isinstance(record, Delivery) else self._ahead.pop(record.sequence, None)
+        if delivery is not None:
+            self._pull.ack(delivery)
+        else:
+            self._handled.add(record.sequence)
 
     async def _open(self, record: Record) -> Stored[Body] | None:
         """The typed event, or None for one that went to the dead letters; waits as long as either is out of reach."""
