@@ -66,7 +66,7 @@ class Handlers:
             self._metrics.tool_seconds.see(self._clock.monotonic() - began, tool.entry.name)
 
     async def _decided(self, tool: Tool, request: ToolCall, meta: Meta) -> ToolResult:
-        prepared, problem, call_digest = self._prepare(tool, request)
+        prepared, problem, call_digest = self._prepare(tool, request, meta)
         question = _question(tool, prepared.facts if prepared else {}, call_digest)
         async with self._boundary.action(question, meta) as action:
             if prepared is None:
@@ -77,13 +77,14 @@ class Handlers:
             _settle(action, result, Code.INVALID if prepared is None else Code.UPSTREAM)
             return replace(result, decision=action.decision.context.id)
 
-    def _prepare(self, tool: Tool, request: ToolCall) -> tuple[Prepared | None, str, str]:
+    def _prepare(self, tool: Tool, request: ToolCall, meta: Meta) -> tuple[Prepared | None, str, str]:
         """A call that could be made, or what is wrong with it; and the digest of its arguments."""
         call_digest = hashlib.sha256(bytes(request.arguments)).hexdigest()
         try:
             arguments = decode_arguments(bytes(request.arguments), self._limits)
             call_digest = digest(arguments)
-            return tool.runner.prepare(tool.check.complete(arguments)), "", call_digest
+            key = _outside_key(meta.tenant, _key(tool, request, meta))
+            return tool.runner.prepare(tool.check.complete(arguments), key), "", call_digest
         except BadArguments as bad:
             return None, str(bad), call_digest
 
@@ -135,15 +136,25 @@ def _question(tool: Tool, facts: dict[str, Fact], arguments_digest: str) -> Ques
 
 
 def _call(tool: Tool, request: ToolCall, meta: Meta, arguments_digest: str) -> Call:
-    """Without an idempotency key the request and its call id are one, for tools whose effect is more than reading:
-    the bus may deliver a request twice. Raises Failure(INVALID) when there is nothing to go by."""
+    """Raises Failure(INVALID) when there is nothing to know the call by, and it must not be made twice."""
     effect = tool.entry.effect
-    key = meta.idempotency_key
-    if not key and effect != "read" and meta.request and request.call:
-        key = f"{meta.request}/{request.call}"
+    key = _key(tool, request, meta)
     if not key and effect == "once":
         raise Failure(Code.INVALID, "this tool needs an idempotency key", param="idempotency_key")
     return Call(meta.tenant, key, f"{tool.entry.name}:{arguments_digest}", effect, meta.job, meta.epoch)
+
+
+def _key(tool: Tool, request: ToolCall, meta: Meta) -> str:
+    """Without an idempotency key the request and its call id are one, for tools whose effect is more than reading:
+    the bus may deliver a request twice."""
+    if meta.idempotency_key or tool.entry.effect == "read" or not (meta.request and request.call):
+        return meta.idempotency_key
+    return f"{meta.request}/{request.call}"
+
+
+def _outside_key(tenant: str, key: str) -> str:
+    """The key as it is shown outside the plane, where tenants may share a server: it tells nothing of either."""
+    return hashlib.sha256(f"{len(tenant)}:{tenant}{key}".encode()).hexdigest()[:32] if key else ""
 
 
 def _settle(action: Action, result: ToolResult, error: Code) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from urllib.parse import quote, urljoin
 
@@ -34,6 +35,8 @@ from services.tool_executor.toolsfile import BadToolsFile, HttpSettings, ToolEnt
 
 _CHUNK_BYTES = 64 * 1024
 _HEADER_BYTES_MAX = 16 * 1024
+_KEY_HEADER = "Idempotency-Key"
+"""As in draft-ietf-httpapi-idempotency-key-header."""
 
 
 class _ConnectionLost(ClientError):
@@ -72,8 +75,11 @@ class HttpRunner:
         self._redirect_hosts = frozenset(host.rstrip(".").lower() for host in entry.http.redirect_hosts)
         self._session: ClientSession | None = None
 
-    def prepare(self, arguments: Mapping[str, object]) -> Prepared:
+    def prepare(self, arguments: Mapping[str, object], key: str = "") -> Prepared:
         outgoing = self._plan.compose(arguments)
+        if key and self._entry.effect != "read" and _KEY_HEADER.lower() not in map(str.lower, outgoing.headers):
+            # a call whose executor died is made again: the server can tell that it is the same one
+            outgoing = replace(outgoing, headers={**outgoing.headers, _KEY_HEADER: key})
         facts: dict[str, Fact] = {
             "hosts": sorted({self._plan.origin.host, *self._redirect_hosts}),
             "method": outgoing.method,

@@ -24,8 +24,9 @@ class Prepared:
 class Runner(Protocol):
     """One tool of some kind."""
 
-    def prepare(self, arguments: Mapping[str, object]) -> Prepared:
-        """Checks what the schema cannot. Raises BadArguments."""
+    def prepare(self, arguments: Mapping[str, object], key: str = "") -> Prepared:
+        """Checks what the schema cannot. `key` is for whoever carries the call out outside the plane: the same key is
+        the same call, made again. Raises BadArguments."""
         ...
 
     async def close(self) -> None:

@@ -47,7 +47,7 @@ class SqlRunner:
         elif _FREE not in properties(entry.parameters) or _FREE not in required(entry.parameters):
             raise BadToolsFile("it has no statement; write one, or name `sql` as a required argument of type string")
 
-    def prepare(self, arguments: Mapping[str, object]) -> Prepared:
+    def prepare(self, arguments: Mapping[str, object], key: str = "") -> Prepared:
         statement = self._fixed
         parameters = {} if statement is None else _parameters(arguments)
         if statement is None:

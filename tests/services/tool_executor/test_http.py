@@ -410,3 +410,23 @@ def test_policy_is_told_where_it_goes_and_whether_it_writes() -> None:
     tool = entry("https://api.example.com/", effect="idempotent", method="PUT")
     facts = HttpRunner(tool, Credentials({})).prepare({}).facts
     assert facts == {"hosts": ["api.example.com"], "method": "PUT", "writes": True}
+
+
+@pytest.mark.parametrize(
+    ("effect", "headers", "seen"),
+    [
+        ("idempotent", {}, "key-1"),
+        ("once", {}, "key-1"),
+        ("read", {}, None),
+        ("idempotent", {"idempotency-key": "{q}"}, "own"),
+    ],
+)
+async def test_the_server_is_told_which_call_it_is(effect: str, headers: dict[str, str], seen: str | None) -> None:
+    async with site(hello) as server:
+        runner = HttpRunner(entry(server.url("/"), effect=effect, headers=headers), Credentials({}))
+        try:
+            await runner.prepare({"q": "own"}, "key-1").run(5.0)
+        finally:
+            await runner.close()
+        received = {name.lower(): value for name, value in server.seen[0][2].items()}
+        assert received.get("idempotency-key") == seen
