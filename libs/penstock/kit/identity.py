@@ -191,7 +191,7 @@ class Identities:
             raise _refused("its signature is wrong") from None
         try:
             payload = _payloads.decode(_bytes(signed.partition(".")[2]))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _refused("its claims cannot be read") from None
         return _claims(payload, self._clock.now())
 
@@ -244,7 +244,7 @@ def _kid(token: str) -> str:
         raise _refused("it is not a signed token")
     try:
         header = _headers.decode(_bytes(token.partition(".")[0]))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _refused("its header cannot be read") from None
     if header.alg != ALGORITHM or header.crit is not None or header.typ not in ("JWT", "txntoken+jwt"):
         raise _refused("it is signed in a way that is not allowed")

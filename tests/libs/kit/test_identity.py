@@ -112,6 +112,15 @@ async def test_what_is_no_token_is_refused(identities: Identities, token: str) -
     await refusal(identities, token)
 
 
+@pytest.mark.parametrize(
+    "header", [b'{"alg":"EdDSA","kid":"\xff"}', b"[" * 2000, b'{"alg":"\\ud800"}', b"\xff\xfe", b""]
+)
+async def test_a_header_that_is_no_json_is_refused(identities: Identities, header: bytes) -> None:
+    assert (
+        await refusal(identities, f"{base64url(header)}.e30.e30") == "the token is refused: its header cannot be read"
+    )
+
+
 async def test_a_changed_claim_breaks_the_signature(identities: Identities, signer: TestSigner) -> None:
     head, _, signature = signer.token().split(".")
     claims = b'{"iss":"penstock","aud":"penstock","sub":"user:root","tenant":"acme","exp":4000000000}'
