@@ -51,6 +51,10 @@ class Pending:
         elif not self.answer.done():
             self.answer.set_result(message)
 
+    def late(self) -> None:
+        """The deadline has come."""
+        self.fail(TimeoutError())
+
     def fail(self, error: Exception) -> None:
         """Ends the wait."""
         if not self.answer.done():
@@ -116,8 +120,7 @@ class Caller:
         ends = loop.time() + left_s
         pending = Pending()
         box = self._connection.inbox(pending.arrived)
-        late = Failure(Code.DEADLINE, f"{endpoint.answered_by} did not answer in time")
-        timer = loop.call_at(ends, pending.fail, late)
+        timer = self._connection.wheel.at(ends, pending.late)
         self._waiting[box.key] = pending
         nobody_since = 0.0
         pause_s = _FIRST_PAUSE_S
@@ -157,6 +160,8 @@ class Caller:
             self._connection.publish(subject, data, reply=reply, headers=headers)
             pending.resend_on_reconnect = endpoint.repeatable
             return await pending.answer
+        except TimeoutError:
+            raise Failure(Code.DEADLINE, f"{endpoint.answered_by} did not answer in time") from None
         except Lost:
             if not endpoint.repeatable:
                 raise Failure(Code.UNKNOWN_OUTCOME, f"{endpoint.answered_by} was lost while it worked") from None

@@ -13,6 +13,7 @@ from nats.errors import Error as NatsError
 from penstock.bus.config import BusConfig
 from penstock.bus.lean import Deliver, LeanClient, supported
 from penstock.bus.message import Message
+from penstock.bus.wheel import Wheel
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id, token
 from penstock.contracts.subjects import INBOX, TENANT_INBOX
@@ -95,6 +96,7 @@ class Connection:
         self._inboxes: dict[str, Inbox] = {}
         self._next_inbox = 0
         self._salt = os.urandom(4).hex()
+        self.wheel = Wheel()
         self._reconnect_callbacks: list[Callable[[], None]] = []
         self._watchdog: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
@@ -171,7 +173,7 @@ class Connection:
                 answer.set_exception(Failure(Code.DEADLINE, f"no answer within {timeout_s:g} s"))
 
         box = self.inbox(arrived)
-        timer = loop.call_later(timeout_s, late)
+        timer = self.wheel.at(loop.time() + timeout_s, late)
         try:
             self.publish(subject, data, reply=box.subject, headers=headers)
             return await answer
@@ -232,6 +234,7 @@ class Connection:
                 _log.debug("closing without the broker's answer")
         self._client.direct.clear()
         await self._client.close()
+        self.wheel.close()
 
     # Called by nats-py ------------------------------------------------------------------------------------------
 

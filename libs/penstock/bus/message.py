@@ -12,7 +12,7 @@ def parse_headers(raw: bytes) -> tuple[str, str, dict[str, str]]:
     for line in lines[1:]:
         key, colon, value = line.partition(":")
         if colon:
-            fields[key.strip()] = value.strip()
+            fields[key] = value.strip()
     return status, description, fields
 
 

@@ -16,6 +16,7 @@ from penstock.bus.connection import Connection, Subscription
 from penstock.bus.headers import failure_body, failure_headers, headers_meta
 from penstock.bus.message import Message
 from penstock.bus.stream import CREDIT, Accepted, Flow, Sender
+from penstock.bus.wheel import Entry
 from penstock.contracts.endpoint import Call, Stream, Subject
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import run_id
@@ -47,6 +48,10 @@ class Running:
         self.stopped: Failure | None = None
         self.sender: Sender | None = None
         self.task: asyncio.Task[None] | None = None
+
+    def late(self) -> None:
+        """The asker's deadline has come."""
+        self.stop(Failure(Code.DEADLINE, "not done in time"))
 
     def stop(self, why: Failure) -> None:
         """Cancels the handler; `why` is what the asker is told."""
@@ -152,14 +157,14 @@ class Server:
         message: Message,
         running: Running,
     ) -> None:
-        timer: asyncio.TimerHandle | None = None
+        timer: Entry | None = None
         failure: Failure | None = None
         body = b""
         try:
             meta = self._admit(subject, message, running)
             if meta.deadline:
-                late = Failure(Code.DEADLINE, "not done in time")
-                timer = asyncio.get_running_loop().call_later(meta.deadline - time.time(), running.stop, late)
+                ends = asyncio.get_running_loop().time() + meta.deadline - time.time()
+                timer = self._connection.wheel.at(ends, running.late)
             request = decode(kind, await self._bodies.of(message))
             body = await answer(request, meta, running)
         except Failure as raised:
