@@ -2,6 +2,7 @@
 Bucket, Blob; what each promises is written at its method in client.py.
 """
 
+from penstock.bus import quick_start as quick_start  # before anything imports nats
 from penstock.bus.client import Bus
 from penstock.bus.config import BusConfig
 from penstock.bus.connection import Connection, Subscription
