@@ -87,7 +87,7 @@ def in_cedar(shape: Shape, claims: Claims, question: Question, team: str, now: f
         raise Unfit(f"the bundle knows no action {question.action.name!r}")
     kind, _, name = claims.sub.partition(":")
     principal = {"user": "User", "workload": "Workload"}.get(kind, "")
-    if principal not in action.principals:
+    if not name or principal not in action.principals:
         raise Unfit(f"{question.action.name} is for {' and '.join(action.principals)}, not for {kind!r}")
     if question.resource.type not in action.resources:
         raise Unfit(f"{question.action.name} acts on {' or '.join(action.resources)}, not on {question.resource.type}")

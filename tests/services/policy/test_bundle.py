@@ -277,3 +277,21 @@ def test_a_schema_does_not_end_the_process_either(tmp_path: Path) -> None:
     for deep in ("Set<" * 10_000 + "Long" + ">" * 10_000, "{ a: " * 10_000 + "Long" + "}" * 10_000):
         with pytest.raises(BundleRefused, match="nested too deep"):
             load_bundle(write(tmp_path, ALLOW, f"type T = {deep};"))
+
+
+def test_who_acts_cannot_be_said_in_the_question(tmp_path: Path) -> None:
+    schema = SCHEMA.replace("agent?: Agent", "agent?: String")
+    policy = '@id("x") permit (principal, action == Action::"tool.call", resource) unless { context has agent };'
+    bundle = load_bundle(write(tmp_path, policy, schema))
+    question = Question(ActionName("tool.call"), Entity("Tool", "x"), attempt="a", context={"agent": "somebody"})
+
+    assert ask(bundle, question, Claims("acme", "user:alice", 0.0, scopes=("*",), tools=("*",))).permits
+
+
+@pytest.mark.parametrize("subject", ["workload:ci", "robot:r2", "user", ""])
+def test_who_the_schema_has_no_place_for_is_denied(tmp_path: Path, subject: str) -> None:
+    verdict = ask(
+        load_bundle(write(tmp_path, ALLOW)), tool(), Claims("acme", subject, 0.0, scopes=("*",), tools=("*",))
+    )
+
+    assert policies_of(verdict) == ["schema"]
