@@ -114,7 +114,7 @@ async def test_a_broker_restarted_in_the_middle_of_a_put_changes_nothing(broker:
         async def half_way() -> None:
             assert link.bytes_passed - passed > 4 * MIB
 
-        await eventually(half_way, every_s=0.001)
+        await eventually(half_way, within_s=20, every_s=0.001)
         await broker.restart()
         id = await putting
         assert await bus.blobs.get(id) == data
@@ -130,7 +130,7 @@ async def test_a_connection_lost_in_the_middle_of_a_get_changes_nothing(broker: 
         async def half_way() -> None:
             assert link.bytes_passed - passed > 4 * MIB
 
-        await eventually(half_way, every_s=0.001)
+        await eventually(half_way, within_s=20, every_s=0.001)
         link.reset()
         assert await getting == data
 
