@@ -254,9 +254,9 @@ async def test_a_header_with_a_line_break_is_refused(both: Pair) -> None:
 
 
 async def test_work_longer_than_the_silence_limit_is_kept_alive(nats_url: str) -> None:
-    async with pair(nats_url, silence_s=3.0) as both:
+    async with pair(nats_url, silence_s=5.0) as both:
         await both.answerer.serve_call(ONCE, echo, in_flight_max=1)
-        assert await both.asker.call(ONCE, Ask("slow", 4.5), Meta(), timeout_s=10) == Said("slow")
+        assert await both.asker.call(ONCE, Ask("slow", 5.8), Meta(), timeout_s=20) == Said("slow")
 
 
 async def test_a_worker_that_dies_is_noticed_by_its_silence(nats_url: str) -> None:

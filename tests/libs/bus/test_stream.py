@@ -146,10 +146,10 @@ async def test_cancelling_the_job_ends_the_stream(both: Pair) -> None:
 
 async def test_a_silent_sender_is_kept_alive(nats_url: str) -> None:
     async def slow(ask: Ask, meta: Meta, out: Sender) -> Said:
-        await asyncio.sleep(4.5)
+        await asyncio.sleep(5.8)
         return Said("done")
 
-    async with pair(nats_url, silence_s=3.0) as both:
+    async with pair(nats_url, silence_s=5.0) as both:
         await both.answerer.serve_stream(COUNT, slow, in_flight_max=1)
         assert await collect(both, Ask("")) == ([], Said("done"))
 
