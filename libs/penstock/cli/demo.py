@@ -16,7 +16,7 @@ def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
 async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
     from penstock.demo.story import tell  # needs what only the plane's extra brings
 
-    root = desk.layout.root / "demo"
+    root = desk.layout.folder("demo")
     holds = await tell(root, desk.screen, desk.environment)
     if arguments.keep or not holds:
         desk.screen.note(f"its files are in {root}")

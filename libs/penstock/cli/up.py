@@ -1,6 +1,7 @@
 """penstock up: the whole plane on this machine, until ^C or SIGTERM."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -50,8 +51,14 @@ async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
         key_file = own_key_file(layout).absolute()
         _write_profile(layout, plane.state, key_file)
         screen.note(f"data in {layout.root}")
-        with screen.working("starting"):
-            await plane.run(stop, lambda state: _ready(screen, state, new_key, key_file))
+        with ExitStack() as until_ready:
+            until_ready.enter_context(screen.working("starting"))
+
+            def ready(state: State) -> None:
+                until_ready.close()
+                _ready(screen, state, new_key, key_file)
+
+            await plane.run(stop, ready)
     screen.data({"stopped": True})
     screen.note("stopped")
     return Exit.OK

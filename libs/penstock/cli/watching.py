@@ -1,6 +1,7 @@
 """Shows a job as it happens, and how it ended."""
 
 import asyncio
+import signal
 from contextlib import aclosing
 
 import msgspec
@@ -52,17 +53,21 @@ class Watching:
 
     async def watch_politely(self, plane: Penstock, id: str) -> Exit:
         """The same for a job of our own: ^C cancels it and waits for its end; a second ^C does not wait."""
+        loop = asyncio.get_running_loop()
+        watching = asyncio.create_task(self.watch(plane, id))
+        loop.add_signal_handler(signal.SIGINT, watching.cancel)
         try:
-            return await self.watch(plane, id)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
-            self._screen.note(f"cancelling {id} (^C again to leave it)")
-            await plane.cancel(id)
-            view = await plane.wait(id, timeout_s=30)
-            show_end(self._screen, view, with_output=False)
-            return of_job(view)
+            await asyncio.wait({watching})
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            watching.cancel()
+        if not watching.cancelled():
+            return watching.result()
+        self._screen.note(f"cancelling {id} (^C again to leave it)")
+        await plane.cancel(id)
+        view = await plane.wait(id, timeout_s=30)
+        show_end(self._screen, view, with_output=False)
+        return of_job(view)
 
     def _show(self, item: JobEvent | TokenFrame) -> None:
         if isinstance(item, TokenFrame):
