@@ -4,10 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
-from penstock.contracts.policy import Key
 from penstock.contracts.subjects import (
     AUDIT_BATCH,
-    KEYS,
     POLICY,
     POLICY_AUTHENTICATE,
     POLICY_BALANCES,
@@ -23,6 +21,7 @@ from services.policy.accounts import Accounts
 from services.policy.config import Config
 from services.policy.evaluate import Evaluator
 from services.policy.handlers import Handlers
+from services.policy.publish_key import publish
 from services.policy.rebuild import Rebuilder
 from services.policy.rulebook import rulebook
 from services.policy.settle import Settler
@@ -35,7 +34,7 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     """The service, until the block is left."""
     rules = rulebook(config, parts.config_dir, parts.data_dir, parts.log, parts.metrics)
     signer = signer_at(config.signing_key(parts.data_dir))
-    await _publish(parts, signer.public)
+    await publish(parts.bus, parts.identities, signer.public)
     store = Store(config.store_url.reveal(), timeout_s=config.store_timeout_s)
     rebuilder = Rebuilder(parts.bus, config.rebuild_page_max)
     accounts = Accounts(
@@ -69,14 +68,6 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         await store.close()
 
 
-async def _publish(parts: Parts, public: Key) -> None:
-    """The public key, where every service looks for it."""
-    bucket = parts.bus.bucket(KEYS)
-    found = await bucket.get(public.kid, fresh=True)
-    if found is None or found.value != public:
-        await bucket.put(public.kid, public)
-    await parts.identities.refresh()
-
-
 def main() -> NoReturn:
+    """The process."""
     run(build, Config, POLICY)
