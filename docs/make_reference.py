@@ -1,9 +1,11 @@
-"""Makes docs/reference/wire.md and metrics.md from the code: python docs/make_reference.py (make docs)."""
+"""Makes the pages of docs/reference that stand in PAGES from the code: python docs/make_reference.py (make docs)."""
 
 from pathlib import Path
 
 import prometheus_client
 
+from docs.cli_page import cli
+from docs.settings_page import configuration
 from penstock.contracts import subjects
 from penstock.contracts.endpoint import Bucket, Call, Event, Journal, Stream, Work
 from penstock.kit.metrics import Metrics
@@ -77,7 +79,7 @@ def metrics() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"wire.md": wire, "metrics.md": metrics}
+PAGES = {"wire.md": wire, "metrics.md": metrics, "cli.md": cli, "configuration.md": configuration}
 
 
 def main() -> None:

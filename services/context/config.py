@@ -14,7 +14,8 @@ class Config(KitConfig, frozen=True, kw_only=True):
     embed_batch_max: texts in one request to it. embed_document_s, embed_query_s: how long it may take for a document,
     for a query; after that words alone are matched. embed_rest_s: how long it is left alone when it does not answer.
     passage_tokens, overlap_tokens: length of a passage, and what it repeats of the one before it.
-    document_max_bytes, document_passages_max: of one document. collection_documents_max, collection_passages_max.
+    document_max_bytes, document_passages_max: of one document. collection_documents_max, collection_passages_max: of
+    one collection.
     index_max_bytes: memory of the collections that are held for searching; the one in use stays, the others go when it
     is used up, the longest unused first.
     query_max_characters, search_results_max: of one search.

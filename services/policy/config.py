@@ -11,19 +11,25 @@ NanoPerToken = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class Config(KitConfig, frozen=True, kw_only=True):
-    """store_url: Valkey or Redis, where balances are shared.
-
+    """store_url: Valkey or Redis, where balances are shared. store_timeout_s: how long it may take for one command.
     bundle_dir: the folder of policies; "" is the starter bundle that comes with the service.
     keys_file, limits_file: API keys and accounts' limits; "" is keys.json and accounts.yaml in config_dir, or in
     data_dir where there is no config_dir. Neither needs to exist.
     signing_key_file: the key that signs tokens, made at the first start; "" is policy-signing-key.pem in data_dir.
     obligations: names of obligations that the services of this plane carry out; a policy with another one denies.
+    reload_every_s: how often policies, keys and limits are looked at for a change.
     token_lifetime_s: of the token that an API key is exchanged for; run_lifetime_max_s: of a run's token.
     depth_max: how many agents may act one for another.
     unknown_price: what becomes of an action whose price is not known; estimate_nano_per_token: 10^-9 dollars per token,
     for unknown_price=estimate.
     lease_max_s: how long a reservation holds without an outcome, at most; then it counts as used.
+    expire_every_s: how often reservations are looked at whose lease may be over.
     settled_kept_s: how long a settled attempt is remembered, so that it cannot be reserved again.
+    record_timeout_s: how long the audit stream may take for a decision record; then nothing is permitted.
+    decisions_remembered_max: decisions that are remembered, so that the same attempt asked again gets the same one.
+    questions_max: questions in one list. evaluate_in_flight_max: single questions at once; calls_in_flight_max: of each
+    of the other calls. Above them callers are told `overloaded`.
+    rebuild_page_max: messages read from the audit stream at once while balances are filled from it.
     """
 
     store_url: Secret = Secret("redis://127.0.0.1:6379/0")

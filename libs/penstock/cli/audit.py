@@ -18,7 +18,7 @@ def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("audit", help="read and verify the evidence", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     trail = actions.add_parser("trail", parents=[shared], help="every decision and outcome of one job or request")
-    trail.add_argument("job", nargs="?", default="")
+    trail.add_argument("job", nargs="?", default="", help="its id")
     trail.add_argument("--request", default="", help="a request id of the HTTP edge, instead of a job")
     trail.set_defaults(run=run_trail)
     check = actions.add_parser("verify", parents=[shared], help="is the log whole? asks the service, or reads a folder")

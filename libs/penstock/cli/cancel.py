@@ -9,7 +9,7 @@ from penstock.cli.watching import show_end
 
 def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("cancel", parents=[shared], help="cancel a job", description=__doc__)
-    parser.add_argument("job")
+    parser.add_argument("job", help="its id")
     parser.add_argument("--wait", action="store_true", help="until it is over")
     parser.set_defaults(run=run)
 

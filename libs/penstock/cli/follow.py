@@ -9,7 +9,7 @@ from penstock.cli.watching import Watching
 
 def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("follow", parents=[shared], help="follow a job", description=__doc__)
-    parser.add_argument("job")
+    parser.add_argument("job", help="its id")
     parser.add_argument("--after", type=int, default=-1, metavar="N", help="events after number N only")
     parser.add_argument("--no-tokens", action="store_true", help="events only")
     parser.set_defaults(run=run)

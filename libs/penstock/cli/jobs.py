@@ -12,12 +12,12 @@ from penstock.contracts.jobs import FINAL, State
 
 def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
     many = commands.add_parser("jobs", parents=[shared], help="list jobs, the newest first")
-    many.add_argument("--limit", type=int, default=20)
+    many.add_argument("--limit", type=int, default=20, help="so many at most")
     many.add_argument("--before", default="", metavar="ID", help="the page after this job")
-    many.add_argument("--state", default="", choices=["", *get_args(State)])
+    many.add_argument("--state", default="", choices=["", *get_args(State)], help="only those in this state")
     many.set_defaults(run=run_many)
     one = commands.add_parser("job", parents=[shared], help="show one job; ends as the job ended")
-    one.add_argument("job")
+    one.add_argument("job", help="its id")
     one.set_defaults(run=run_one)
 
 

@@ -14,15 +14,17 @@ def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", parents=[shared], help="make a key and show it, once")
     create.add_argument("name", nargs="?", default="", help="what it is for, for the list")
     create.add_argument("--subject", default="user:me", help="who holds it: user:NAME or workload:NAME")
-    create.add_argument("--tenant", default="default")
-    create.add_argument("--team", default="")
+    create.add_argument("--tenant", default="default", help="whose jobs, documents and money it reaches")
+    create.add_argument("--team", default="", help="whose account pays too: team:TEAM")
     create.add_argument("--scope", action="append", metavar="SCOPE", help="such as model.*; * is all (the default)")
     create.add_argument(
         "--tool", action="append", metavar="NAME", help="a tool that it may call; * is all (the default)"
     )
     create.add_argument("--usd", type=float, help="the most that it may spend, in all or per --period")
     create.add_argument("--tokens", type=int, help="the most that it may use, in all or per --period")
-    create.add_argument("--period", choices=("total", "day", "month"), default="total")
+    create.add_argument(
+        "--period", choices=("total", "day", "month"), default="total", help="what --usd and --tokens are for"
+    )
     create.add_argument("--days", type=float, default=0.0, help="until it expires; 0 is never")
     create.set_defaults(run=run_create)
     listing = actions.add_parser("list", parents=[shared], help="keys without their secrets")

@@ -58,6 +58,7 @@ class KitConfig(msgspec.Struct, frozen=True, kw_only=True):
     nats_ca_file: the authority that signed the broker's certificate; "" without TLS.
     nats_connect_timeout_s: one try to connect; tries go on until the service is stopped.
     health_host, health_port: where /live, /ready and /metrics are; port 0 takes a free one (see the `ready` line).
+    log_level: lines of a lower level are not written.
     drain_s: after SIGTERM, how long running handlers and records may take to finish.
     data_dir: where this service may write; config_dir: where its files (models, tools, policies) are.
     audit_queue_max: audit records that may wait for the broker; above it new actions are refused.
