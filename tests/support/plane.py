@@ -50,7 +50,8 @@ class PlaneProcess:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        argv = (sys.executable, "-m", "penstock.cli", "up", "--no-model", "--free-ports", "--json", "--data", str(root))
+        up = ("up", "--no-model", "--free-ports", "--tenant", "acme", "--json", "--data", str(root))
+        argv = (sys.executable, "-m", "penstock.cli", *up)
         self.child = Child(Command("up", argv, root.parent / "up.log", env=environment(), cwd=ROOT))
 
     @property

@@ -3,15 +3,17 @@
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 import penstock
 from penstock.cli.exits import Exit
 from penstock.client.profile import read_profile
+from penstock.contracts.errors import Code, Failure
 from penstock.contracts.subjects import SERVICES
 from tests.support.eventually import eventually
 from tests.support.plane import PlaneProcess, plane_process
@@ -123,6 +125,24 @@ async def test_a_program_connects_with_the_profile_that_the_plane_leaves(plane: 
     assert b"You said: from a program" in bytes(view.output)
 
 
+async def test_another_tenants_program_sees_nothing_of_the_first(plane: PlaneProcess) -> None:
+    job = _job((await plane.penstock("submit", "chat", "a secret of ours")).values)
+    made = (await plane.penstock("keys", "create", "--tenant", "acme")).values[0]
+    theirs = read_profile(plane.root / "profile-acme.json")
+    async with await penstock.connect(msgspec.structs.replace(theirs, api_key=str(made["key"]))) as acme:
+
+        async def own_key_is_taken() -> None:
+            assert (await acme.run(penstock.job("chat", "hello"), timeout_s=30)).state == "completed"
+
+        await eventually_taken(own_key_is_taken)
+        with pytest.raises(Failure, match="not_found"):
+            await acme.get(job)
+        with pytest.raises(Failure, match="not_found"):
+            await acme.cancel(job)
+        assert job not in str(await acme.list())
+        assert (await acme.trail(job=job)).entries == []
+
+
 async def test_kill_9_of_the_plane_leaves_no_process_and_the_next_start_has_the_data(tmp_path: Path) -> None:
     async with plane_process(tmp_path) as plane:
         job = _job((await plane.penstock("submit", "chat", "slowly", "--publish")).values)
@@ -163,3 +183,16 @@ def _alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+async def eventually_taken(ask: Callable[[], Awaitable[None]]) -> None:
+    """A new key is refused until policy has read its file again."""
+
+    async def asked() -> None:
+        try:
+            await ask()
+        except Failure as failure:
+            assert failure.code is not Code.UNAUTHENTICATED, failure
+            raise
+
+    await eventually(asked, within_s=20)

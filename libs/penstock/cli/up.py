@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.cli.desk import Commands, Desk
+from penstock.cli.desk import Commands, Desk, UsageError
 from penstock.cli.exits import Exit
 from penstock.cli.screen import Screen
 from penstock.client.profile import FILE_NAME, Profile
+from penstock.contracts.ids import is_token
 from penstock.local.environment import seed_file
 from penstock.local.layout import Layout, write_private
 from penstock.local.plane import Plane, PlaneSettings
@@ -22,6 +23,7 @@ TENANT = "default"
 def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("up", parents=[shared], help="run a whole plane on this machine", description=__doc__)
     parser.add_argument("--no-model", action="store_true", help="without the small local model")
+    parser.add_argument("--tenant", action="append", default=[], help="one more tenant with a NATS client of its own")
     parser.add_argument("--http-port", type=int, default=0, help="where the HTTP edge listens")
     parser.add_argument("--nats-port", type=int, default=0, help="where the broker listens")
     parser.add_argument("--free-ports", action="store_true", help="any ports, not the usual ones (8080, 4222)")
@@ -40,7 +42,7 @@ async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
         settings = PlaneSettings(
             layout,
             desk.environment,
-            tenants=(TENANT,),
+            tenants=_tenants(layout, arguments.tenant),
             model=not arguments.no_model,
             ports={"http": arguments.http_port, "broker": arguments.nats_port},
             free_ports=arguments.free_ports,
@@ -49,7 +51,7 @@ async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
         )
         plane = Plane(settings, lambda notice: _tell(screen, notice))
         key_file = own_key_file(layout).absolute()
-        _write_profile(layout, plane.state, key_file)
+        _write_profiles(layout, settings.tenants, plane.state, key_file)
         screen.note(f"data in {layout.root}")
         with ExitStack() as until_ready:
             until_ready.enter_context(screen.working("starting"))
@@ -64,19 +66,32 @@ async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-def _write_profile(layout: Layout, state: State, key_file: Path) -> None:
-    profile = Profile(
-        url=state.url,
-        tenant=state.tenant,
-        seed_file=str(seed_file(layout, f"tenant-{state.tenant}").absolute()),
-        api_key_file=str(key_file),
-        http_url=state.http_url,
-    )
-    write_private(layout.root / FILE_NAME, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
+def _tenants(layout: Layout, more: list[str]) -> tuple[str, ...]:
+    """The default one, those of earlier starts, and those named now."""
+    known = [path.stem.removeprefix("tenant-") for path in sorted(layout.keys.glob("tenant-*.seed"))]
+    for name in more:
+        if not is_token(name):
+            raise UsageError(f"--tenant is 1 to 64 of A-Z a-z 0-9 _ and -, not {name[:80]!r}")
+    return tuple(dict.fromkeys((TENANT, *known, *more)))
+
+
+def _write_profiles(layout: Layout, tenants: tuple[str, ...], state: State, key_file: Path) -> None:
+    """profile.json for the commands here; profile-<tenant>.json, without a key, for another tenant's programs."""
+    for tenant in tenants:
+        own = tenant == TENANT
+        profile = Profile(
+            url=state.url,
+            tenant=tenant,
+            seed_file=str(seed_file(layout, f"tenant-{tenant}").absolute()),
+            api_key_file=str(key_file) if own else "",
+            http_url=state.http_url,
+        )
+        name = FILE_NAME if own else f"profile-{tenant}.json"
+        write_private(layout.root / name, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
 
 
 def _ready(screen: Screen, state: State, new_key: str, key_file: Path) -> None:
-    screen.data({"ready": state})
+    screen.data({"ready": state, "api_key_file": str(key_file)})
     screen.say(f"ready  HTTP {state.http_url}  NATS {state.url}  model: {state.model}", style="bold green")
     if new_key:
         screen.say(f"API key (shown once; kept for the commands here in {key_file}):\n  {new_key}")

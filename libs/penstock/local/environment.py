@@ -92,6 +92,11 @@ def seed_file(layout: Layout, principal: str) -> Path:
     return layout.keys / f"{principal}.seed"
 
 
+def wants_local_models(environment: Mapping[str, str]) -> bool:
+    """Whether nothing hosted can make vectors, and perhaps nothing chat: Anthropic offers no embeddings."""
+    return not any(environment.get(name, "").strip() for name in ("OPENAI_API_KEY", "GEMINI_API_KEY"))
+
+
 def has_provider_key(environment: Mapping[str, str]) -> bool:
     """Whether a hosted model can be asked."""
     return any(environment.get(name, "").strip() for name in PROVIDER_KEYS)

@@ -15,7 +15,7 @@ from penstock.bus.server_config import BusUser, render
 from penstock.contracts.subjects import SERVICES
 from penstock.local.broker import Broker, BrokerSettings
 from penstock.local.child import Command
-from penstock.local.environment import Addresses, Environment, has_provider_key, seed_file
+from penstock.local.environment import Addresses, Environment, has_provider_key, seed_file, wants_local_models
 from penstock.local.layout import Layout, write_private
 from penstock.local.ports import HOST, choose_ports
 from penstock.local.processes import Notice, Part, Program, Restarts, Supervisor, answers, says
@@ -32,8 +32,9 @@ DEFAULT_FILES = ("tools.yaml", "agents.yaml", "accounts.yaml")
 class PlaneSettings:
     """`ports`: fixed ones by name (broker, http, …); `free_ports`: any, where nobody knows the address beforehand.
 
-    `model`: the small local model, unless a provider's key is set. `sync_always`: every message on disk before it is
-    acknowledged. `more`: settings of a service beyond those of environment.py, for tests and demonstrations.
+    `model`: the small local models, unless a provider's key is set that makes them needless. `sync_always`: every
+    message on disk before it is acknowledged. `more`: settings of a service beyond those of environment.py, for tests
+    and demonstrations.
     """
 
     layout: Layout
@@ -55,7 +56,7 @@ class Plane:
         self._settings = settings
         self._layout = settings.layout
         self._told = told
-        self._local_model = settings.model and not has_provider_key(settings.environment)
+        self._local_model = settings.model and wants_local_models(settings.environment)
         first = dict.fromkeys(FIRST_PORTS, 0) if settings.free_ports else FIRST_PORTS
         wanted = first | {f"health.{service}": 0 for service in SERVICES}
         self._ports = choose_ports(self._layout.root / "ports.json", wanted, settings.ports)
@@ -181,9 +182,9 @@ class Plane:
     def _model_in_words(self) -> str:
         if (self._layout.config / "models.yaml").exists():
             return "as config/models.yaml says"
-        if self._local_model:
-            return "SmolLM2 135M on this machine: small, fluent and often wrong"
-        return "a provider's, by its key" if has_provider_key(self._settings.environment) else "none"
+        if has_provider_key(self._settings.environment):
+            return "a provider's, by its key"
+        return "SmolLM2 135M on this machine: small, fluent and often wrong" if self._local_model else "none"
 
 
 class Launch:
