@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
 
-from penstock.bus import Bus, BusConfig
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import SETUP, principals
 from penstock.bus.server_config import BusUser, render
@@ -18,6 +16,7 @@ from penstock.local.child import Command
 from penstock.local.environment import Addresses, Environment, has_provider_key, seed_file, wants_local_models
 from penstock.local.layout import Layout, write_private
 from penstock.local.ports import HOST, choose_ports
+from penstock.local.prepared import SetUp
 from penstock.local.processes import Notice, Part, Program, Restarts, Supervisor, answers, says
 from penstock.local.state import State, forget_state, write_state
 from penstock.local.store import Store, StoreSettings
@@ -111,7 +110,7 @@ class Plane:
     def _stages(self) -> list[list[Part]]:
         early = [*self._services.values(), *([self._model] if self._model else [])]
         servers: list[Part] = [self._broker, self._store, Launch(early)]
-        stages: list[list[Part]] = [servers, [SetUp(self._broker, seed_file(self._layout, SETUP))]]
+        stages: list[list[Part]] = [servers, [SetUp(lambda: self._broker.url, str(seed_file(self._layout, SETUP)))]]
         stages += [[self._services[name] for name in stage] for stage in STAGES]
         if self._model:
             stages.append([self._model])
@@ -206,30 +205,6 @@ class Launch:
     async def stop(self) -> None:
         """Those whose turn to be waited for never came."""
         await asyncio.gather(*(program.stop() for program in self._programs if program.child.running))
-
-
-class SetUp:
-    """Makes the streams and consumers, with the identity that may do nothing else."""
-
-    name = "set-up"
-
-    def __init__(self, broker: Broker, seed: Path) -> None:
-        self._broker = broker
-        self._seed = seed
-
-    async def start(self) -> None:
-        bus = await Bus.connect(BusConfig(url=self._broker.url, principal=SETUP, seed_file=str(self._seed)))
-        try:
-            await bus.prepare()
-        finally:
-            await bus.close()
-
-    async def exited(self) -> int:
-        await asyncio.Event().wait()
-        return 0
-
-    async def stop(self) -> None:
-        """There is nothing to stop."""
 
 
 def copy_defaults(layout: Layout) -> None:
