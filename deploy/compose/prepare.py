@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from penstock.bus.nkey import load_or_make
-from penstock.bus.permissions import SETUP, principals
+from penstock.bus.permissions import principals
 from penstock.bus.server_config import BusUser, render
 from penstock.client.profile import FILE_NAME, Profile
 from penstock.contracts.subjects import CONTEXT, POLICY, SERVICES, TOOLS
