@@ -54,6 +54,8 @@ async def everything(desk: Desk) -> AsyncIterator[Finding]:
     for finding in wheels(desk):
         yield finding
     yield folder(desk.layout)
+    for finding in files(desk.layout):
+        yield finding
     state = desk.state
     if state is None:
         yield Finding("plane", "unsure", f"none runs from {desk.layout.root}", "penstock up")
@@ -99,6 +101,19 @@ def folder(layout: Layout) -> Finding:
         names = " ".join(map(str, open_to_others))
         return Finding("data folder", "bad", f"others than its owner may look into {names}", f"chmod go= {names}")
     return Finding("data folder", "good", str(root))
+
+
+def files(layout: Layout) -> list[Finding]:
+    """A running service keeps the file before a bad one, and says so in its log alone."""
+    try:
+        from penstock.cli.files import refused
+    except ModuleNotFoundError:
+        return []  # the plane's extra is not installed: so no service reads them here
+    todo = "correct it: a running plane keeps what it had before, and none starts with this"
+    return [
+        Finding(path.name, "bad", why, todo) if why else Finding(path.name, "good", str(path))
+        for path, why in refused(layout)
+    ]
 
 
 def ports() -> list[Finding]:

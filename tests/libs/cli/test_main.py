@@ -8,6 +8,8 @@ import pytest
 
 from penstock.cli.exits import Exit
 from penstock.cli.main import main
+from penstock.local.layout import Layout, write_private
+from penstock.local.plane import copy_defaults
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +117,43 @@ def test_the_doctor_names_a_folder_that_others_may_look_into(
     (tmp_path / "data").chmod(0o755)
     assert main(["doctor"]) == Exit.UNAVAILABLE
     assert f"chmod go= {tmp_path / 'data'}" in capsys.readouterr().out
+
+
+BAD_FILES = {
+    "models.yaml": ("deployments: {a: {provider: nobody, model: m}}\naliases: {a: [a]}\n", "provider must be one of"),
+    "tools.yaml": (
+        "tools: [{name: a, description: d, kind: sql, sql: {database: 'sqlite:a.db', statement: 'SELECT 1'}}]\n",
+        "tool 'a': there is no database file",
+    ),
+    "agents.yaml": ("agents: [{name: a, instructions: i, tool: []}]\n", "unknown field `tool`"),
+    "accounts.yaml": ("acme: {'nobody:a': {usd: 1}}\n", "is not an account"),
+    "keys.json": ("{}{}", "the keys file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_the_doctor_names_a_file_that_no_service_would_take(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text, sentence = BAD_FILES[name]
+    write_private(Layout(tmp_path / "data").config / name, text.encode())
+    assert main(["doctor", "--json", "--data", str(tmp_path / "data")]) == Exit.UNAVAILABLE
+    findings = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    bad = [finding for finding in findings if finding["state"] == "bad"]
+    assert [finding["what"] for finding in bad] == [name]
+    assert sentence in bad[0]["detail"]
+
+
+def test_the_doctor_takes_the_files_that_a_new_plane_begins_with(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    layout = Layout(tmp_path / "data")
+    copy_defaults(layout)
+    assert main(["doctor", "--json", "--data", str(layout.root)]) == Exit.OK
+    assert '"what":"policies","state":"good"' in capsys.readouterr().out
+    (layout.policies / "starter.cedar").write_text("permit (principal, action, resource);")
+    assert main(["doctor", "--data", str(layout.root)]) == Exit.UNAVAILABLE
+    assert "a policy has no @id" in capsys.readouterr().out
 
 
 def test_versions_are_told(capsys: pytest.CaptureFixture[str]) -> None:
