@@ -30,26 +30,41 @@ class Lost(Exception):
 class Pending:
     """One request that waits for its reply."""
 
-    __slots__ = ("answer", "heard", "resend_on_reconnect")
+    __slots__ = ("answer", "heard", "parts", "resend_on_reconnect")
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.resend_on_reconnect = False
         self.heard = loop.time()
+        self.parts: list[bytes] = []
         self.answer: asyncio.Future[Message] = loop.create_future()
 
     def again(self) -> None:
         """The request is sent once more."""
         loop = asyncio.get_running_loop()
         self.heard = loop.time()
+        self.parts = []
         self.answer = loop.create_future()
 
     def arrived(self, message: Message) -> None:
-        """A reply, or a sign of life of whoever works on it."""
+        """A reply, a part of one, or a sign of life of whoever works on it."""
         if message.subject.endswith(".k"):
             self.heard = asyncio.get_running_loop().time()
+        elif message.subject.endswith(".p"):
+            self.heard = asyncio.get_running_loop().time()
+            self.parts.append(message.data)
         elif not self.answer.done():
+            self._ended(message)
+
+    def _ended(self, message: Message) -> None:
+        count = message.headers.get(names.PARTS) if message.raw else None
+        if count is None:
             self.answer.set_result(message)
+        elif count == str(len(self.parts)):
+            message.data = b"".join(self.parts)
+            self.answer.set_result(message)
+        else:
+            self.answer.set_exception(Lost())  # a part was lost with a connection
 
     def late(self) -> None:
         """The deadline has come."""

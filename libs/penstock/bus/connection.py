@@ -134,6 +134,15 @@ class Connection:
         else:
             client.enqueue(b"PUB %b %b %d\r\n%b\r\n" % (to, back, size, data))
 
+    async def room(self, timeout_s: float) -> None:
+        """Waits until what was published lately is on its way. Raises Failure OVERLOADED when it does not go."""
+        client = self._client
+        ends = asyncio.get_running_loop().time() + timeout_s
+        while client.is_connected and client.unsent_bytes() > self.config.write_buffer_max_bytes // 4:
+            if asyncio.get_running_loop().time() > ends:
+                raise Failure(Code.OVERLOADED, "the broker does not keep up", retry_after_s=1.0)
+            await asyncio.sleep(0.005)
+
     async def subscribe(self, subject: str, callback: Deliver, *, queue: str = "") -> Subscription:
         """Delivers what is published from now on to `callback`, synchronously and in order."""
         sid: int = self._client._sid + 1

@@ -20,8 +20,8 @@ from penstock.bus.wheel import Entry
 from penstock.contracts.endpoint import Call, Stream, Subject
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import run_id
-from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import CANCEL, FLOW
+from penstock.contracts.meta import PARTS, Meta
+from penstock.contracts.subjects import CANCEL, FLOW, TENANT_INBOX
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -31,6 +31,8 @@ _log = logging.getLogger("penstock.bus")
 
 REPLY_WAIT_S = 20.0
 """How long a finished answer waits for the broker to come back."""
+PART_BYTES = 512 * 1024
+_TENANTS_INBOXES = TENANT_INBOX.pattern.partition("{")[0]
 
 _flow_decoder = msgspec.json.Decoder(Flow)
 
@@ -214,7 +216,8 @@ class Server:
             if failure is not None:
                 body, headers = failure_body(failure), failure_headers(failure)
             elif not self._bodies.small(body):
-                headers = await self._bodies.check_in(body)
+                tenants = running.reply.startswith(_TENANTS_INBOXES)
+                headers = await (self._send_parts(running, body) if tenants else self._bodies.check_in(body))
                 body = b""
             await self._publish(running, body, headers)
         except Failure as undelivered:
@@ -225,6 +228,20 @@ class Server:
         finally:
             if running.sender is None:
                 self._forget(running)
+
+    async def _send_parts(self, running: Running, body: bytes) -> dict[str, str]:
+        """A tenant's client may not read the store of large bodies: what is too large for one message comes in several.
+
+        The header for the message that ends them. Raises Failure(TOO_LARGE).
+        """
+        if len(body) > self._config.body_max_bytes:
+            limit = self._config.body_max_bytes
+            raise Failure(Code.TOO_LARGE, f"a body of {len(body)} bytes is above the limit of {limit}")
+        parts = [body[place : place + PART_BYTES] for place in range(0, len(body), PART_BYTES)]
+        for part in parts:
+            await self._connection.room(REPLY_WAIT_S)
+            self._connection.publish(running.reply + ".p", part)
+        return {PARTS: str(len(parts))}
 
     async def _publish(self, running: Running, body: bytes, headers: dict[str, str] | None) -> None:
         try:

@@ -39,6 +39,8 @@ EPOCH = "Penstock-Epoch"
 
 BLOB = "Penstock-Blob"
 """The body is elsewhere: `<blob id>:<bytes>`."""
+PARTS = "Penstock-Parts"
+"""The reply's body came in so many messages before this one, to the reply subject with `.p` after it, in order."""
 EVENT_ID = "Penstock-Event"
 """Id of a journal event, fixed before its first try."""
 ERROR_CODE = "Nats-Service-Error-Code"
