@@ -20,15 +20,15 @@ run: setup       ## the whole plane on this machine, until ^C
 	$(BIN)/python -m penstock.cli up
 
 test: setup      ## every test but the long ones
-	$(BIN)/pytest tests --ignore=tests/bench -m 'not long and not compose'
+	$(BIN)/pytest tests --ignore=tests/bench -m 'not long and not compose' -n 3 --dist worksteal
 
 check: setup     ## formatting, lint, types, arrows between packages
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-docs: setup      ## make the reference pages from the code
-	$(BIN)/python docs/make_reference.py
+docs: setup      ## make the reference pages and the broker table from the code
+	$(BIN)/python docs/make_reference.py && $(BIN)/python -m deploy.nats.make_config
 
 faults: setup    ## kills, pauses and cuts, the long ones too (minutes)
 	$(BIN)/pytest tests/faults --timeout=600

@@ -264,8 +264,11 @@ class Connection:
         self._up.clear()
 
     async def _on_error(self, error: Exception) -> None:
-        self.last_error = str(error)[:200] or type(error).__name__
-        _log.info("broker client", extra={"fields": {"error": type(error).__name__, "detail": self.last_error}})
+        text = str(error)[:200] or type(error).__name__
+        # a refused key is what to be told of, not the closed socket that follows it
+        if "authorization" not in self.last_error.lower():
+            self.last_error = text
+        _log.info("broker client", extra={"fields": {"error": type(error).__name__, "detail": text}})
 
     async def _watch(self) -> None:
         while True:
