@@ -34,7 +34,7 @@ faults: setup    ## kills, pauses and cuts, the long ones too (minutes)
 	$(BIN)/pytest tests/faults --timeout=600
 
 bench: setup     ## figures for this machine, nothing else running (tests/bench/README.md says how to read them)
-	for bench in bus_call bus_stream bus_pull audit_ingest chat; do echo "$$bench"; $(BIN)/python -m tests.bench.$$bench || exit 1; done
+	for bench in bus_call bus_stream bus_pull audit_ingest chat up; do echo "$$bench"; $(BIN)/python -m tests.bench.$$bench || exit 1; done
 
 compose-test: setup  ## the compose file, with real containers (needs docker)
 	$(BIN)/pytest tests -m compose --timeout=600

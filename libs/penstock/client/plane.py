@@ -88,7 +88,10 @@ class Penstock:
     # Jobs -------------------------------------------------------------------------------------------------------
 
     async def submit(self, job: jobs.Job) -> jobs.Submitted:
-        """Has the job checked and taken. A bad one is refused at once: INVALID, DENIED, BUDGET_EXHAUSTED …"""
+        """Has the job checked and taken. A bad one is refused at once: INVALID, DENIED, BUDGET_EXHAUSTED …
+
+        TOO_LARGE above about 1 MB: the HTTP edge takes larger ones.
+        """
         return await self._call(JOB_SUBMIT, job)
 
     async def publish(self, job: jobs.Job) -> jobs.Submitted:
@@ -250,6 +253,7 @@ def _id(id: str) -> str:
 def _bus_config(url: str, tenant: str, seed_file: str, ca_file: str, connect_timeout_s: float) -> BusConfig:
     return BusConfig(
         url=url,
+        principal="client",
         tenant=token("tenant", tenant),
         seed_file=seed_file,
         tls_ca_file=ca_file,

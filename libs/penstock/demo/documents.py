@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-ALL_MAX_CHARS = 80_000
+ALL_MAX_CHARS = 60_000
 NAMED_FIRST = ("README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md")
 
 
