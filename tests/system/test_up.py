@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from penstock.client.profile import read_profile
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.subjects import SERVICES
 from tests.support.eventually import eventually
-from tests.support.plane import PlaneProcess, plane_process
+from tests.support.plane import PlaneProcess, plane_process, write_scripted_models
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
@@ -156,6 +157,30 @@ async def test_kill_9_of_the_plane_leaves_no_process_and_the_next_start_has_the_
         view = followed.values[-1]["job"]
         assert isinstance(view, dict)
         assert view["output"]["text"] == "one two three four five six seven eight"
+
+
+async def test_a_file_that_a_service_refuses_is_named_and_nothing_is_left_running(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_scripted_models(root)
+    (root / "config" / "tools.yaml").write_text("tools: [{name: x}]", encoding="utf-8")
+    plane = PlaneProcess(root)
+    ran = await plane.penstock("up", "--no-model", "--free-ports")
+    assert ran.status == Exit.UNAVAILABLE
+    assert {"file": str(root / "config" / "tools.yaml")}.items() <= _problem(ran.values).items()
+    assert "tool_executor did not start" in str(ran.values[-1])
+    await eventually(lambda: _none_runs(set(), root))
+
+
+async def test_a_port_that_is_taken_is_refused_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = await PlaneProcess(tmp_path / "data").penstock("up", "--http-port", str(port))
+    assert ran.status == Exit.USAGE
+    assert f"port {port} is in use" in str(ran.values)
+
+
+def _problem(values: list[dict[str, object]]) -> dict[str, object]:
+    return next(value for value in values if "problem" in value)
 
 
 def _text(values: list[dict[str, object]]) -> str:

@@ -11,9 +11,11 @@ from penstock.cli.exits import Exit
 from penstock.cli.screen import Screen
 from penstock.client.profile import FILE_NAME, Profile
 from penstock.contracts.ids import is_token
+from penstock.local.child import StartFailed
 from penstock.local.environment import seed_file
 from penstock.local.layout import Layout, write_private
 from penstock.local.plane import Plane, PlaneSettings
+from penstock.local.ports import is_free
 from penstock.local.processes import Notice, stop_signals
 from penstock.local.state import State
 
@@ -38,6 +40,7 @@ async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
     stop = stop_signals()
     layout, screen = desk.layout, desk.screen
     with layout.held():
+        _check_ports(arguments)
         new_key = ensure_own(layout, TENANT)
         settings = PlaneSettings(
             layout,
@@ -60,10 +63,31 @@ async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
                 until_ready.close()
                 _ready(screen, state, new_key, key_file)
 
-            await plane.run(stop, ready)
+            try:
+                await plane.run(stop, ready)
+            except StartFailed:
+                until_ready.close()
+                _name_bad_files(screen, layout)
+                raise
     screen.data({"stopped": True})
     screen.note("stopped")
     return Exit.OK
+
+
+def _check_ports(arguments: argparse.Namespace) -> None:
+    for port in (arguments.http_port, arguments.nats_port):
+        if port and not is_free(port):
+            raise UsageError(f"port {port} is in use: name another one, or leave it out and a free one is taken")
+
+
+def _name_bad_files(screen: Screen, layout: Layout) -> None:
+    """A part that does not start has often been told something wrong."""
+    from penstock.cli.files import refused  # reads the files as the services do, and needs what they need
+
+    for path, why in refused(layout):
+        if why:
+            screen.data({"file": str(path), "problem": why})
+            screen.wrong(f"{path}: {why}")
 
 
 def _tenants(layout: Layout, more: list[str]) -> tuple[str, ...]:
