@@ -61,16 +61,8 @@ class Follower:
     async def items(self) -> AsyncGenerator[JobEvent | TokenFrame, None]:
         """Ends after a final event. Raises Failure NOT_FOUND for an unknown job, and what outlasts the patience."""
         while True:
-            if self._feed.disturbed:
-                for item in await self._catch_up():
-                    yield item
-                    if _final(item):
-                        return
-            arrived = await self._feed.next(self._limits.silence_s)
-            if arrived is None:
-                self._feed.disturb()
-                continue
-            for ready in await self._arrived(arrived):
+            arrived = None if self._feed.disturbed else await self._feed.next(self._limits.silence_s)
+            for ready in await (self._catch_up() if arrived is None else self._arrived(arrived)):
                 yield ready
                 if _final(ready):
                     return
@@ -78,11 +70,9 @@ class Follower:
     async def _arrived(self, item: JobEvent | TokenFrame) -> list[JobEvent | TokenFrame]:
         if isinstance(item, TokenFrame):
             return [*await self._arrived_frame(item)]
-        if self._order.last + 1 == item.n and _final(item) and self._frames.open:
-            late = await self._missing_frames("")
-            self._order.take(item)
-            return [*late, item]
         place = self._order.take(item)
+        if place == "next" and _final(item):
+            return [*await self._missing_frames(""), item]
         if place == "gap":
             self._feed.disturb()
         return [item] if place == "next" else []
@@ -96,17 +86,19 @@ class Follower:
         return [*fetched, frame] if self._frames.take(frame, over_gap=True) == "next" else fetched
 
     async def _catch_up(self) -> list[JobEvent | TokenFrame]:
-        """What happened since the last event taken."""
-        self._feed.disturbed = False
+        """What happened since the last event taken, when something may be missing or it was silent for long."""
+        disturbed, self._feed.disturbed = self._feed.disturbed, False
         events: list[JobEvent] = []
         while True:
             page = await self._patiently(lambda: self._fetch_events(self._order.last, self._limits.page_max))
-            taken = [event for event in page if self._order.take(event) == "next"]
-            events += taken
-            if len(page) < self._limits.page_max or not taken:
+            # they are stored in order: a number that is not among them has expired
+            events += [event for event in page if self._order.take(event, over_gap=True) == "next"]
+            if len(page) < self._limits.page_max:
                 break
         self._appears_within_s = 0.0
-        return woven(events, await self._missing_frames(""))
+        steps = [""] if disturbed or events else self._frames.open
+        frames = [frame for step in steps for frame in await self._missing_frames(step)]
+        return woven(events, frames)
 
     async def _missing_frames(self, step: str) -> list[TokenFrame]:
         fetch = self._fetch_frames

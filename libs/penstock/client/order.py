@@ -17,11 +17,11 @@ class EventOrder:
     def __init__(self, after: int = -1) -> None:
         self.last = after
 
-    def take(self, event: JobEvent) -> Place:
-        """Takes the event if it is the next one."""
+    def take(self, event: JobEvent, *, over_gap: bool = False) -> Place:
+        """Takes the event if it is the next one; with `over_gap` also a later one."""
         if event.n <= self.last:
             return "old"
-        if event.n > self.last + 1:
+        if event.n > self.last + 1 and not over_gap:
             return "gap"
         self.last = event.n
         return "next"
@@ -46,9 +46,9 @@ class FrameOrder:
         return known.last if known else -1
 
     @property
-    def open(self) -> bool:
-        """Whether some step has begun and not ended."""
-        return any(not step.closed for step in self._steps.values())
+    def open(self) -> list[str]:
+        """Steps that have begun and not ended."""
+        return [name for name, step in self._steps.items() if not step.closed]
 
     def take(self, frame: TokenFrame, *, over_gap: bool = False) -> Place:
         """Takes the frame if it is the next one of its step; with `over_gap` also a later one."""

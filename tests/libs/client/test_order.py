@@ -14,6 +14,13 @@ def test_a_missing_event_is_a_gap_and_is_not_passed_over() -> None:
     assert [order.take(_event(n)) for n in (0, 2, 1, 2)] == ["next", "gap", "next", "next"]
 
 
+def test_what_has_expired_is_passed_over_when_the_store_itself_says_so() -> None:
+    order = EventOrder()
+    assert order.take(_event(7), over_gap=True) == "next"
+    assert order.take(_event(7), over_gap=True) == "old"
+    assert order.take(_event(8)) == "next"
+
+
 def test_reading_on_after_an_event_begins_with_the_next_one() -> None:
     order = EventOrder(after=4)
     assert [order.take(_event(n)) for n in (4, 5)] == ["old", "next"]
@@ -48,9 +55,9 @@ def test_a_step_whose_beginning_was_missed_is_a_gap() -> None:
 def test_a_step_is_open_until_its_last_frame() -> None:
     order = FrameOrder()
     order.take(_frame("a", 0))
-    assert order.open
+    assert order.open == ["a"]
     order.take(_frame("a", 1, last=True))
-    assert not order.open
+    assert order.open == []
 
 
 def test_a_late_reader_sees_a_steps_text_before_the_event_that_ends_it() -> None:

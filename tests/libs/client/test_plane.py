@@ -118,6 +118,28 @@ async def test_what_was_lost_on_the_way_is_fetched(plane: Penstock, desk: JobsDe
     assert [word for word in seen if word not in ("one", "two")] == ["accepted", "started", "step", "completed"]
 
 
+async def test_a_job_whose_first_events_have_expired_is_followed_from_what_is_there(
+    plane: Penstock, desk: JobsDesk
+) -> None:
+    for type in ("accepted", "started", "step", "completed"):
+        desk.say(type, live=False)
+    del desk.events[:2]
+    seen: list[str] = []
+    await _read(plane, seen)
+    assert seen == ["step", "completed"]
+
+
+async def test_a_step_of_which_nothing_arrived_live_is_fetched_before_the_end(plane: Penstock, desk: JobsDesk) -> None:
+    desk.say("accepted")
+    seen: list[str] = []
+    reading = asyncio.create_task(_read(plane, seen))
+    await eventually(lambda: _has(seen, "accepted"))
+    desk.show("one", live=False, last=True)
+    desk.say("completed")
+    await reading
+    assert seen == ["accepted", "one", "completed"]
+
+
 async def test_following_survives_a_restart_of_the_broker(plane: Penstock, desk: JobsDesk, broker: NatsServer) -> None:
     desk.say("accepted")
     seen: list[str] = []
