@@ -112,7 +112,8 @@ def show_end(screen: Screen, job: JobView, *, with_output: bool) -> None:
         return
     screen.wrong(f"{job.state}: {job.error.code}: {job.error.detail}")
     for reason in job.error.reasons:
-        screen.note(f"  {reason}")
+        if reason not in job.error.detail:
+            screen.note(f"  {reason}")
     screen.note(f"{job.id}, {job.steps} steps, {used}")
 
 
