@@ -28,6 +28,7 @@ from penstock.local.wheels import PLANE, WheelMissing, file_in_wheel
 
 OLDEST_PYTHON = (3, 11)
 PING_S = 1.0
+WORDS = {"http": "HTTP edge"}
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -122,9 +123,9 @@ def ports() -> list[Finding]:
         if not port:
             continue
         if is_free(port):
-            findings.append(Finding(f"port {port}", "good", f"free, for the {name}"))
+            findings.append(Finding(f"port {port}", "good", f"free, for the {WORDS.get(name, name)}"))
         else:
-            todo = f"nothing: the {name} will take another port; or stop what has it"
+            todo = f"nothing: the {WORDS.get(name, name)} will take another port; or stop what has it"
             findings.append(Finding(f"port {port}", "unsure", "in use", todo))
     return findings
 
