@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from penstock.bus.config import BusConfig
+from penstock.bus.headers import whole_number
 from penstock.bus.message import Message
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.meta import BLOB
@@ -46,9 +47,10 @@ class Bodies:
         reference = message.headers.get(BLOB) if message.raw else None
         if reference is None:
             return message.data
-        id, _, size = reference.partition(":")
-        if not size.isdigit():
+        id, _, text = reference.partition(":")
+        size = whole_number(text)
+        if size < 0:
             raise Failure(Code.INVALID, "the reference to the body cannot be read")
-        if int(size) > self._max_bytes:
+        if size > self._max_bytes:
             raise Failure(Code.TOO_LARGE, f"a body of {size} bytes is above the limit of {self._max_bytes}")
         return await self._blobs.get(id)

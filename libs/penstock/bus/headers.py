@@ -1,5 +1,6 @@
 """Meta and Failure as NATS headers and back."""
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -8,6 +9,10 @@ from penstock.contracts import meta as names
 from penstock.contracts.errors import Code, Failure, FailureBody
 from penstock.contracts.meta import Meta
 
+FIELD_MAX_CHARACTERS = 512
+"""Of any of Meta's texts but the token."""
+
+_DIGITS_MAX = 18
 _failure_decoder = msgspec.json.Decoder(FailureBody)
 
 
@@ -36,14 +41,14 @@ def meta_headers(meta: Meta) -> dict[str, str]:
 
 
 def headers_meta(fields: Mapping[str, str]) -> Meta:
-    """The Meta in these headers. Raises Failure(INVALID) where a number is none.
+    """The Meta in these headers. Raises Failure(INVALID) where a number is none, or a text longer than any of ours.
 
     `Authorization: Bearer` is read where the plane's own token header is missing: tenants' clients use it.
     """
     get = fields.get
     bearer = get("Authorization", "")
     try:
-        return Meta(
+        meta = Meta(
             request=get(names.REQUEST, ""),
             tenant=get(names.TENANT, ""),
             token=get(names.TOKEN, "") or (bearer[7:] if bearer[:7].lower() == "bearer " else ""),
@@ -56,6 +61,17 @@ def headers_meta(fields: Mapping[str, str]) -> Meta:
         )
     except ValueError as error:
         raise Failure(Code.INVALID, "a header that must be a number is none") from error
+    if not math.isfinite(meta.deadline):
+        raise Failure(Code.INVALID, "a header that must be a number is none")
+    for text in (meta.request, meta.tenant, meta.traceparent, meta.idempotency_key, meta.job, meta.step):
+        if len(text) > FIELD_MAX_CHARACTERS:
+            raise Failure(Code.INVALID, f"a header is longer than {FIELD_MAX_CHARACTERS} characters")
+    return meta
+
+
+def whole_number(text: str) -> int:
+    """The number that these ASCII digits are; -1 for any other text, and for one too long to be one of ours."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX else -1
 
 
 def failure_headers(failure: Failure) -> dict[str, str]:

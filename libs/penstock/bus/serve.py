@@ -6,6 +6,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,15 +14,15 @@ import msgspec
 from penstock.bus.body import Bodies
 from penstock.bus.codec import decode, encode
 from penstock.bus.connection import Connection, Subscription
-from penstock.bus.headers import failure_body, failure_headers, headers_meta
+from penstock.bus.headers import failure_body, failure_headers, headers_meta, whole_number
 from penstock.bus.message import Message
 from penstock.bus.stream import CREDIT, Accepted, Flow, Sender
 from penstock.bus.wheel import Entry
 from penstock.contracts.endpoint import Call, Stream, Subject
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.ids import run_id
+from penstock.contracts.ids import is_token, run_id
 from penstock.contracts.meta import PARTS, Meta
-from penstock.contracts.subjects import CANCEL, FLOW, TENANT_INBOX
+from penstock.contracts.subjects import CANCEL, FLOW, INBOX, TENANT_INBOX
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -32,24 +33,28 @@ _log = logging.getLogger("penstock.bus")
 REPLY_WAIT_S = 20.0
 """How long a finished answer waits for the broker to come back."""
 PART_BYTES = 512 * 1024
+WINDOW_MAX_FRAMES = 4096
+REPLY_MAX_CHARACTERS = 512
+_INBOXES = INBOX.pattern.partition("{")[0]
 _TENANTS_INBOXES = TENANT_INBOX.pattern.partition("{")[0]
 
 _flow_decoder = msgspec.json.Decoder(Flow)
 
 
 class Running:
-    """One request that is being answered."""
+    """One request that is being answered, or a stream whose reader has not yet said that it has all of it."""
 
-    __slots__ = ("key", "last_sign", "reply", "run", "sender", "stopped", "task")
+    __slots__ = ("ids", "key", "last_sign", "lingering", "reply", "sender", "stopped", "task")
 
-    def __init__(self, message: Message, now: float) -> None:
-        self.reply = message.reply
-        self.key = message.reply.rpartition(".")[2]
-        self.run = ""
+    def __init__(self, reply: str, now: float) -> None:
+        self.reply = reply
+        self.key = reply.rpartition(".")[2]
+        self.ids: list[str] = []
         self.last_sign = now
         self.stopped: Failure | None = None
         self.sender: Sender | None = None
         self.task: asyncio.Task[None] | None = None
+        self.lingering: asyncio.TimerHandle | None = None
 
     def late(self) -> None:
         """The asker's deadline has come."""
@@ -69,16 +74,16 @@ class Server:
         self._connection = connection
         self._bodies = bodies
         self._config = connection.config
+        # by reply subject: some clients count their requests from one, so that its last token alone is not unique
         self._running: dict[str, Running] = {}
-        self._runs: defaultdict[str, set[Running]] = defaultdict(set)
+        # by what may be cancelled: the last token of the reply subject, and the run
+        self._known: defaultdict[str, set[Running]] = defaultdict(set)
         self._subscriptions: list[Subscription] = []
         self._listening_for_signals = False
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     @property
     def in_flight(self) -> int:
-        """Requests being answered now."""
+        """Requests being answered now, and streams that end."""
         return len(self._running)
 
     async def calls(
@@ -120,32 +125,28 @@ class Server:
     ) -> None:
         await self._listen_for_signals()
         in_flight = 0
-        subject = endpoint.subject
 
-        def finished(task: asyncio.Task[None]) -> None:
+        def finished(running: Running, task: asyncio.Task[None]) -> None:
             nonlocal in_flight
             in_flight -= 1
-            if not task.cancelled() and (error := task.exception()) is not None:
-                _log.error("a handler failed", exc_info=error)
+            self._finished(running, task)
 
         def arrived(message: Message) -> None:
             nonlocal in_flight
-            if not message.reply:
-                return
-            if message.reply.rpartition(".")[2] in self._running:
-                return  # sent again while we work on it
-            running = Running(message, asyncio.get_running_loop().time())
+            if message.reply in self._running or not _answerable(endpoint.subject, message):
+                return  # sent again while we work on it, or nobody may be answered there
+            running = Running(message.reply, asyncio.get_running_loop().time())
             if in_flight >= in_flight_max:
                 self._refuse(running, Failure(Code.OVERLOADED, "too many requests at once", retry_after_s=1.0))
                 return
             in_flight += 1
-            self._running[running.key] = running
-            self._idle.clear()
-            running.task = asyncio.create_task(self._run(endpoint.request, subject, answer, message, running))
-            running.task.add_done_callback(finished)
+            self._running[running.reply] = running
+            self._know(running, running.key)
+            running.task = asyncio.create_task(self._run(endpoint, answer, message, running))
+            running.task.add_done_callback(partial(finished, running))
 
         self._subscriptions.append(
-            await self._connection.subscribe(subject.within(**tokens), arrived, queue=endpoint.answered_by)
+            await self._connection.subscribe(endpoint.subject.within(**tokens), arrived, queue=endpoint.answered_by)
         )
         # serving means that the broker knows it; without a broker, the subscription is made when it is back
         with contextlib.suppress(Failure):
@@ -153,8 +154,7 @@ class Server:
 
     async def _run(
         self,
-        kind: type[Request],
-        subject: Subject,
+        endpoint: Call[Request, Any] | Stream[Request, Any],
         answer: Callable[[Request, Meta, Running], Awaitable[bytes]],
         message: Message,
         running: Running,
@@ -163,11 +163,11 @@ class Server:
         failure: Failure | None = None
         body = b""
         try:
-            meta = self._admit(subject, message, running)
+            meta = self._admit(endpoint, message, running)
             if meta.deadline:
                 ends = asyncio.get_running_loop().time() + meta.deadline - time.time()
                 timer = self._connection.wheel.at(ends, running.late)
-            request = decode(kind, await self._bodies.of(message))
+            request = decode(endpoint.request, await self._bodies.of(message))
             body = await answer(request, meta, running)
         except Failure as raised:
             failure = raised
@@ -178,40 +178,54 @@ class Server:
         finally:
             if timer is not None:
                 timer.cancel()
-            if not running.stopped and failure is None and not body:
-                # the handler broke its promise to raise Failures only; the kit has logged what
-                failure = Failure(Code.INTERNAL, "internal error")
-                self._refuse(running, failure)
-                self._forget(running)
-        await self._reply(running, body, failure)
+        if running.sender is not None:
+            self._end(running, running.sender, body, failure)
+        else:
+            await self._reply(running, body, failure)
 
-    def _admit(self, subject: Subject, message: Message, running: Running) -> Meta:
-        """Meta of this request, with the tenant that its subject proves; registers it under its run."""
+    def _finished(self, running: Running, task: asyncio.Task[None]) -> None:
+        """Tells the asker where `_run` could not: it was cancelled before its first step, or while it replied, or the
+        handler broke its promise to raise Failures only."""
+        if not task.cancelled() and task.exception() is None:
+            return
+        failure = Failure(Code.INTERNAL, "internal error")
+        if task.cancelled():
+            failure = running.stopped or failure
+        else:
+            _log.error("a handler failed", exc_info=task.exception())
+        self._refuse(running, failure)
+        self._forget(running)
+
+    def _admit(self, endpoint: Call[Request, Any] | Stream[Request, Any], message: Message, running: Running) -> Meta:
+        """Meta of this request; registers it under its run. What a tenant's client may not say is not believed: the
+        tenant is what the subject proves, and only the plane knows of jobs, steps and epochs."""
         headers = message.headers
         meta = headers_meta(headers)
-        if "{tenant}" in subject.pattern:
-            meta = msgspec.structs.replace(meta, tenant=subject.parse(message.subject)["tenant"])
+        if "{tenant}" in endpoint.subject.pattern:
+            tenant = endpoint.subject.parse(message.subject)["tenant"]
+            meta = msgspec.structs.replace(meta, tenant=tenant, job="", step="", epoch=0)
         if meta.deadline and meta.deadline <= time.time():
             raise Failure(Code.DEADLINE, "the caller's deadline has passed")
         if meta.job:
             # under its run, not its job: another tenant may have a job of the same id
-            running.run = run_id(meta.tenant, meta.job)
-            self._runs[running.run].add(running)
-        window = headers.get(CREDIT, "")
-        if window.isdigit() and 0 < int(window) <= 4096:
-            running.sender = Sender(self._connection, running.reply, int(window))
+            self._know(running, run_id(meta.tenant, meta.job))
+        window = whole_number(headers.get(CREDIT, ""))
+        if isinstance(endpoint, Stream) and 0 < window <= WINDOW_MAX_FRAMES:
             flow = FLOW.at(service=self._config.principal, instance=self._connection.instance, stream=running.key)
-            accepted = Accepted(self._config.principal, flow)
-            self._connection.publish(running.reply + ".a", encode(accepted))
+            accepted = encode(Accepted(self._config.principal, flow))
+            running.sender = Sender(self._connection, running.reply, window, accepted)
         return meta
+
+    def _end(self, running: Running, sender: Sender, body: bytes, failure: Failure | None) -> None:
+        if len(body) > self._connection.payload_max_bytes:
+            failure = failure or Failure(Code.TOO_LARGE, f"the end of the stream has {len(body)} bytes")
+        sender.close(failure_body(failure) if failure else body, failed=failure is not None)
+        # the reader says when it has all; a frame that the broker lost is sent again until then
+        loop = asyncio.get_running_loop()
+        running.lingering = loop.call_later(self._config.stream_reader_lost_s, self._forget, running)
 
     async def _reply(self, running: Running, body: bytes, failure: Failure | None) -> None:
         try:
-            if running.sender is not None:
-                running.sender.close(failure_body(failure) if failure else body, failed=failure is not None)
-                # the reader says when it has all; a frame that the broker lost is sent again until then
-                asyncio.get_running_loop().call_later(self._config.stream_reader_lost_s, self._forget, running)
-                return
             headers: dict[str, str] | None = None
             if failure is not None:
                 body, headers = failure_body(failure), failure_headers(failure)
@@ -221,13 +235,12 @@ class Server:
                 body = b""
             await self._publish(running, body, headers)
         except Failure as undelivered:
-            if undelivered.code is Code.TOO_LARGE:
-                self._refuse(running, undelivered)
-            else:
-                _log.warning("a reply could not be sent", extra={"fields": {"why": undelivered.detail}})
-        finally:
-            if running.sender is None:
-                self._forget(running)
+            _log.warning("a reply could not be sent", extra={"fields": {"why": undelivered.detail}})
+            if undelivered.code is not Code.TOO_LARGE:
+                what = f"it was done, but its answer could not be sent: {undelivered.detail}"
+                undelivered = Failure(Code.UNKNOWN_OUTCOME, what)
+            self._refuse(running, undelivered)
+        self._forget(running)
 
     async def _send_parts(self, running: Running, body: bytes) -> dict[str, str]:
         """A tenant's client may not read the store of large bodies: what is too large for one message comes in several.
@@ -255,15 +268,20 @@ class Server:
         with contextlib.suppress(Failure):
             self._connection.publish(running.reply, failure_body(failure), headers=failure_headers(failure))
 
+    def _know(self, running: Running, id: str) -> None:
+        running.ids.append(id)
+        self._known[id].add(running)
+
     def _forget(self, running: Running) -> None:
-        self._running.pop(running.key, None)
-        if running.run:
-            others = self._runs[running.run]
+        self._running.pop(running.reply, None)
+        if running.lingering is not None:
+            running.lingering.cancel()
+        for id in running.ids:
+            others = self._known[id]
             others.discard(running)
             if not others:
-                del self._runs[running.run]
-        if not self._running:
-            self._idle.set()
+                del self._known[id]
+        running.ids.clear()
 
     # Signals ----------------------------------------------------------------------------------------------------
 
@@ -276,28 +294,24 @@ class Server:
         await self._connection.subscribe(mine, self._flowed)
 
     def _cancelled(self, message: Message) -> None:
-        id = message.subject.rpartition(".")[2]
         why = Failure(Code.CANCELLED, "cancelled")
-        one = self._running.get(id)
-        if one is not None:
-            one.stop(why)
-        for running in tuple(self._runs.get(id, ())):
+        for running in tuple(self._known.get(message.subject.rpartition(".")[2], ())):
             running.stop(why)
 
     def _flowed(self, message: Message) -> None:
-        running = self._running.get(message.subject.rpartition(".")[2])
-        if running is None or running.sender is None:
-            return
         try:
             flow = _flow_decoder.decode(message.data)
         except msgspec.DecodeError:
             return
-        if not flow.stop:
-            running.sender.flow(flow)
-        elif running.task is not None and running.task.done():
-            self._forget(running)
-        else:
-            running.stop(Failure(Code.CANCELLED, "the reader went away"))
+        for running in tuple(self._known.get(message.subject.rpartition(".")[2], ())):
+            if running.sender is None or running.task is None:
+                continue
+            if not flow.stop:
+                running.sender.flow(flow)
+            elif running.task.done():
+                self._forget(running)
+            else:
+                running.stop(Failure(Code.CANCELLED, "the reader went away"))
 
     def sweep(self, now: float) -> None:
         """Called every second: says of long work that it is alive, and stops streams whose reader is gone."""
@@ -332,3 +346,16 @@ class Server:
         """Cancels every running handler."""
         for running in tuple(self._running.values()):
             running.stop(why)
+
+
+def _answerable(subject: Subject, message: Message) -> bool:
+    """Whether its reply subject is an inbox, and for a tenant's client one of that tenant. We answer with our own
+    rights: a client that named any subject it likes would publish with them."""
+    reply = message.reply
+    if not reply.startswith(_INBOXES) or len(reply) > REPLY_MAX_CHARACTERS or not reply.isascii():
+        return False
+    if not is_token(reply.rpartition(".")[2]):
+        return False
+    if "{tenant}" in subject.pattern and reply.startswith(_TENANTS_INBOXES):
+        return reply.startswith(f"{_TENANTS_INBOXES}{subject.parse(message.subject)['tenant']}.")
+    return True

@@ -1,7 +1,8 @@
 """Stream: ordered frames with credit. The reader grants a window; the sender keeps what is not yet consumed, so that
 a broker restarted in the middle costs nothing.
 
-Subjects below the reader's inbox: `.a` accepted, `.d.<n>` frame n, `.k` alive, `.e.<count>` end, `.f.<count>` failure.
+Subjects below the reader's inbox: `.a` accepted, `.d.<n>` frame n, `.e.<count>` end, `.f.<count>` failure. `.a` again,
+while nothing else is said, is the sign of life: the first one may have been lost.
 The reader writes to the sender's flow subject: `{"credit": frames in all, "resend": n?}` or `{"stop": true}`.
 """
 
@@ -16,7 +17,7 @@ import msgspec
 from penstock.bus.body import Bodies
 from penstock.bus.codec import decode, encode
 from penstock.bus.connection import Connection, Inbox
-from penstock.bus.headers import read_failure
+from penstock.bus.headers import read_failure, whole_number
 from penstock.bus.message import Message
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.subjects import CANCEL
@@ -42,11 +43,12 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Sender:
-    """The producer's side of one stream."""
+    """The producer's side of one stream: `accepted`, our acknowledgement, goes out at once."""
 
-    def __init__(self, connection: Connection, reply: str, window: int) -> None:
+    def __init__(self, connection: Connection, reply: str, window: int, accepted: bytes) -> None:
         self._connection = connection
         self._reply = reply
+        self._accepted = accepted
         self._frame_max_bytes = connection.config.stream_frame_max_bytes
         self._window = window
         self._granted = window
@@ -57,6 +59,7 @@ class Sender:
         loop = asyncio.get_running_loop()
         self.sent = loop.time()
         self.flow_heard = loop.time()
+        self._publish("a", accepted)
 
     @property
     def count(self) -> int:
@@ -64,7 +67,10 @@ class Sender:
         return self._first + len(self._unconsumed)
 
     async def send(self, data: bytes) -> None:
-        """Sends one frame (several, when it is larger than a frame may be); waits while the reader has granted none."""
+        """Sends one frame (several, when it is larger than a frame may be); waits while the reader has granted none.
+
+        One task at a time may send.
+        """
         for start in range(0, len(data), self._frame_max_bytes):
             while self.count >= self._granted:
                 self._credit = asyncio.get_running_loop().create_future()
@@ -82,13 +88,15 @@ class Sender:
     def keep_alive(self, now: float, every_s: float) -> None:
         """Says that we are still there, when nothing else was said for `every_s`."""
         if now - self.sent >= every_s:
-            self._publish("k", b"")
+            self._publish("a", self._accepted)
 
     def flow(self, message: Flow) -> None:
         """What the reader grants, and what it misses."""
         self.flow_heard = asyncio.get_running_loop().time()
-        if message.credit > self._granted:
-            self._granted = message.credit
+        # a reader grants no more than it has consumed and a window
+        granted = min(message.credit, self.count + self._window)
+        if granted > self._granted:
+            self._granted = granted
             consumed = self._granted - self._window
             while self._first < consumed and self._unconsumed:
                 self._unconsumed.popleft()
@@ -165,13 +173,13 @@ class StreamReader(Generic[End]):
         _, _, rest = message.subject[len(self.box.subject) :].partition(".")
         kind, _, number = rest.partition(".")
         if kind == "d":
-            self._frame(int(number) if number.isdigit() else -1, message.data)
+            self._frame(whole_number(number), message.data)
         elif kind == "a":
             with contextlib.suppress(msgspec.DecodeError):
                 self._flow = msgspec.json.decode(message.data, type=Accepted).flow
             self._awake()
-        elif kind in ("e", "f") and number.isdigit():
-            self._total = int(number)
+        elif kind in ("e", "f") and whole_number(number) >= 0:
+            self._total = whole_number(number)
             self._end = message
             if self._complete():
                 self._awake()
