@@ -1,4 +1,4 @@
-"""The Dockerfile keeps to what every builder knows; compose.yaml holds each service, contained, its secrets as files."""
+"""The Dockerfile keeps to what every builder knows; compose.yaml holds each service, contained, secrets as files."""
 
 import re
 from pathlib import Path
