@@ -1,5 +1,6 @@
 """A real broker for a test, in a folder of its own, to be stopped, killed, paused and started again."""
 
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,6 +55,11 @@ class NatsServer:
     async def kill(self) -> None:
         """kill -9; `start` brings it back with what was on the disk."""
         await self._broker.child.kill()
+
+    def reconfigure(self, config: str) -> None:
+        """A new configuration, taken over while it runs (SIGHUP)."""
+        (self.folder / "nats.conf").write_text(config, encoding="utf-8")
+        self._broker.child.signal(signal.SIGHUP)
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""

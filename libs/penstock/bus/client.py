@@ -66,9 +66,11 @@ class Bus:
         return self.connection.connected
 
     async def close(self) -> None:
-        """Stops everything and closes; also while the broker is away. Never raises."""
+        """Stops everything and closes; also while the broker is away. Never raises. Calls and streams under way fail."""
         self._sweeper.cancel()
         await self._server.stop()
+        for reader in tuple(self._readers):
+            reader.fail(Failure(Code.UNAVAILABLE, "the connection to the broker is closed"))
         await self.connection.close()
 
     # Call -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -125,7 +126,8 @@ class Connection:
         if size > client.max_payload - HEADROOM_BYTES:
             # the broker would close the connection and with it every request that is under way
             raise Failure(Code.TOO_LARGE, f"a message of {size} bytes is above the broker's limit")
-        if client._pending_data_size > 65536 and client.unsent_bytes() > self.config.write_buffer_max_bytes:
+        limit = self.config.write_buffer_max_bytes
+        if client._pending_data_size + client.backlog > limit and client.unsent_bytes() > limit:
             raise Failure(Code.OVERLOADED, "the broker does not keep up", retry_after_s=1.0)
         to = subject.encode()
         back = reply.encode()
@@ -144,10 +146,17 @@ class Connection:
             await asyncio.sleep(0.005)
 
     async def subscribe(self, subject: str, callback: Deliver, *, queue: str = "") -> Subscription:
-        """Delivers what is published from now on to `callback`, synchronously and in order."""
+        """Delivers what is published from now on to `callback`, synchronously and in order; it must not raise.
+
+        While the broker is away it begins when that is back. Raises Failure(UNAVAILABLE) after `close`.
+        """
         sid: int = self._client._sid + 1
         self._client.direct[sid] = callback
-        subscription = await self._client.subscribe(subject, queue=queue, cb=_unused)
+        try:
+            subscription = await self._client.subscribe(subject, queue=queue, cb=_unused)
+        except NatsError as error:
+            self._client.direct.pop(sid, None)
+            raise Failure(Code.UNAVAILABLE, "the connection to the broker is closed") from error
         waiter: asyncio.Task[None] | None = subscription._wait_for_msgs_task
         if waiter is not None:
             waiter.cancel()
@@ -201,9 +210,11 @@ class Connection:
         return remove
 
     async def wait_connected(self, timeout_s: float) -> bool:
-        """Waits for the broker; False when it did not come in time."""
+        """Waits for the broker; False when it did not come in time, or never will since we were closed."""
         if self._client.is_connected:
             return True
+        if self.closed:
+            return False
         # nats-py tells of the loss a moment after it knows: a wait on what it said before would return at once
         self._up.clear()
         try:
@@ -215,7 +226,7 @@ class Connection:
 
     async def round_trip(self, timeout_s: float) -> float:
         """Seconds to the broker and back. Raises Failure(UNAVAILABLE)."""
-        if not self._client.is_connected:
+        if not self._client.is_connected or self._client.is_closing():
             raise Failure(Code.UNAVAILABLE, "the broker cannot be reached")
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -230,7 +241,10 @@ class Connection:
         return loop.time() - began
 
     async def close(self) -> None:
-        """Sends what is buffered and closes; never raises, also while the broker is away (nats-py's drain does)."""
+        """Sends what is buffered and closes; never raises, also while the broker is away (nats-py's drain does).
+
+        Whoever still waits for an answer is told at once, as if its time were over.
+        """
         if self.closed:
             return
         self.closed = True
@@ -241,8 +255,11 @@ class Connection:
                 await self.round_trip(2.0)
             except Failure:
                 _log.debug("closing without the broker's answer")
+                self._client.abort()
+                self._client._pending, self._client._pending_data_size = [], 0
         self._client.direct.clear()
-        await self._client.close()
+        with suppress(NatsError, OSError):
+            await self._client.close()
         self.wheel.close()
 
     # Called by nats-py ------------------------------------------------------------------------------------------
@@ -316,7 +333,8 @@ async def open_connection(config: BusConfig) -> Connection:
     except (TimeoutError, NatsError, OSError, ValueError) as error:
         why = connection.last_error or type(error).__name__
         await client.close()
-        raise Failure(Code.UNAVAILABLE, f"the broker at {config.url} cannot be reached: {why}") from error
+        url = re.sub(r"(?<=://)[^/\s,@]+@", "", config.url)
+        raise Failure(Code.UNAVAILABLE, f"the broker at {url} cannot be reached: {why}") from error
     connection._up.set()
     await connection.subscribe(connection.inbox_prefix + ">", connection._arrived)
     connection._watchdog = asyncio.create_task(connection._watch())

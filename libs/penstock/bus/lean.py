@@ -8,9 +8,11 @@ the same methods and the same tests.
 import asyncio
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 from nats.aio.client import Client, Srv
-from nats.protocol.parser import Parser
+from nats.errors import Error as NatsError
+from nats.protocol.parser import PERMISSIONS_ERR, Parser
 
 from penstock.bus.message import Message
 
@@ -42,6 +44,8 @@ class LeanParser(Parser):
 
     async def parse(self, data: bytes = b"") -> None:
         """Dispatches every whole frame in what has come so far and keeps the rest."""
+        if self._client.is_reconnecting:
+            return  # the rest of a frame whose beginning is forgotten: it would be taken for the protocol
         if self._parts:
             self._parts.append(data)
             self._held += len(data)
@@ -101,15 +105,39 @@ class LeanClient(Client):
         super().__init__()
         self.direct: dict[int, Deliver] = {}
         self.lean = lean
+        self.backlog = 0
         self._write_due = False
         if lean:
             self._ps = LeanParser(self)
 
     async def _connect_to_server(self, server: Srv) -> None:
         # nats-py leaves the socket of a try that failed after it was connected to the garbage collector
-        if self._transport:
-            self._transport.close()  # type: ignore[no-untyped-call]  # nats-py gives no types
+        self.abort()
+        self.backlog = 0
         await super()._connect_to_server(server)
+
+    async def _attempt_reconnect(self) -> None:
+        # nats-py waits until all is sent, which a broker that does not read never lets happen
+        self.abort()
+        await super()._attempt_reconnect()
+
+    async def _process_err(self, err_msg: str) -> None:
+        if PERMISSIONS_ERR in err_msg:
+            await super()._process_err(err_msg)
+            return
+        # nats-py closes for ever: a key that is changed, or one line too long, would end the service
+        error = NatsError(f"nats: {err_msg.strip(chr(39))}")
+        await self._error_cb(error)
+        await self._process_op_err(error)
+
+    async def _process_pong(self) -> None:
+        # whoever sent the ping may have gone, which nats-py takes for an error and reads no more
+        if self._pongs:
+            pong = self._pongs.pop(0)
+            if not pong.done():
+                pong.set_result(True)
+            self._pongs_received += 1
+            self._pings_outstanding = 0
 
     def deliver(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """Hands one message to its subscription, if we still have it."""
@@ -138,18 +166,30 @@ class LeanClient(Client):
 
     def write_now(self) -> None:
         """Sends what was enqueued in this turn of the loop without waiting for its end."""
-        if self._pending and self.is_connected and self._transport is not None:
+        if self._pending and self.is_connected and not self.is_closing():
             frames, self._pending = self._pending, []
             self._pending_data_size = 0
-            self._transport.write(b"".join(frames))
+            self._writer().write(b"".join(frames))
+            self.backlog = self._writer().transport.get_write_buffer_size()
 
     def unsent_bytes(self) -> int:
-        """What waits for the broker to read it."""
-        buffered = 0
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            buffered = writer.transport.get_write_buffer_size()
+        """What waits for the broker to read it; `backlog` is what did after our last write."""
+        buffered = 0 if self.is_closing() else self._writer().transport.get_write_buffer_size()
         return self._pending_data_size + buffered
+
+    def is_closing(self) -> bool:
+        """Whether the socket is gone, which the read loop may not have noticed yet: a write would raise."""
+        writer = self._writer()
+        return writer is None or writer.transport.is_closing()
+
+    def abort(self) -> None:
+        """Ends the socket without waiting for what was written to it."""
+        writer = self._writer()
+        if writer is not None:
+            writer.transport.abort()
+
+    def _writer(self) -> Any:
+        return getattr(self._transport, "_io_writer", None)
 
     def reader_is_dead(self) -> bool:
         """The read loop of nats-py ends at any unexpected exception while the connection still looks whole."""

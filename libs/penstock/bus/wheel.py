@@ -50,8 +50,11 @@ class Wheel:
         return entry
 
     def close(self) -> None:
-        """Nothing fires any more."""
-        self._slots.clear()
+        """Fires at once whatever still waits: nobody may wait for what can no longer come."""
+        slots, self._slots = self._slots, {}
+        for entries in slots.values():
+            for entry in entries:
+                entry._fire()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
