@@ -66,7 +66,7 @@ class Bus:
         return self.connection.connected
 
     async def close(self) -> None:
-        """Stops everything and closes; also while the broker is away. Never raises. Calls and streams under way fail."""
+        """Stops everything and closes; also while the broker is away. Never raises. What waits fails."""
         self._sweeper.cancel()
         await self._server.stop()
         for reader in tuple(self._readers):

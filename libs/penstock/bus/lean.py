@@ -8,7 +8,6 @@ the same methods and the same tests.
 import asyncio
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
 
 from nats.aio.client import Client, Srv
 from nats.errors import Error as NatsError
@@ -166,30 +165,31 @@ class LeanClient(Client):
 
     def write_now(self) -> None:
         """Sends what was enqueued in this turn of the loop without waiting for its end."""
-        if self._pending and self.is_connected and not self.is_closing():
+        writer = self._writer()
+        if self._pending and self.is_connected and writer is not None:
             frames, self._pending = self._pending, []
             self._pending_data_size = 0
-            self._writer().write(b"".join(frames))
-            self.backlog = self._writer().transport.get_write_buffer_size()
+            writer.write(b"".join(frames))
+            self.backlog = writer.transport.get_write_buffer_size()
 
     def unsent_bytes(self) -> int:
         """What waits for the broker to read it; `backlog` is what did after our last write."""
-        buffered = 0 if self.is_closing() else self._writer().transport.get_write_buffer_size()
-        return self._pending_data_size + buffered
+        writer = self._writer()
+        return self._pending_data_size + (0 if writer is None else writer.transport.get_write_buffer_size())
 
     def is_closing(self) -> bool:
         """Whether the socket is gone, which the read loop may not have noticed yet: a write would raise."""
-        writer = self._writer()
-        return writer is None or writer.transport.is_closing()
+        return self._writer() is None
 
     def abort(self) -> None:
         """Ends the socket without waiting for what was written to it."""
-        writer = self._writer()
+        writer: asyncio.StreamWriter | None = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
 
-    def _writer(self) -> Any:
-        return getattr(self._transport, "_io_writer", None)
+    def _writer(self) -> asyncio.StreamWriter | None:
+        writer: asyncio.StreamWriter | None = getattr(self._transport, "_io_writer", None)
+        return None if writer is None or writer.transport.is_closing() else writer
 
     def reader_is_dead(self) -> bool:
         """The read loop of nats-py ends at any unexpected exception while the connection still looks whole."""
