@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+import penstock
 from penstock.client.profile import read_profile
+from tests.support.eventually import eventually
 from tests.support.plane import COMMAND_S, PlaneProcess, environment
 from tests.support.process import ROOT
 
@@ -29,6 +31,7 @@ async def plane(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plane
     config.mkdir(parents=True, mode=0o700)
     for file in AGENT.glob("*.yaml"):
         shutil.copy(file, config)
+    (plane.root.parent / ".penstock").symlink_to(plane.root)  # where the documents' programs look for it
     await python(plane, str(AGENT / "order_book.py"), str(config / "orders.db"))
     try:
         await plane.start()
@@ -105,6 +108,33 @@ async def test_the_programs_in_the_readme_work_as_they_are_written(plane: PlaneP
     chat = chat.replace("http://127.0.0.1:8080", profile.http_url).replace("psk_...", profile.key())
     assert await python(plane, "-c", chat) == "The scripted model has heard: Hello"
     assert await python(plane, "-c", job) == "The scripted model has heard: Why is the sky blue?"
+
+
+async def test_the_program_of_the_nats_page_works_with_a_plain_client(plane: PlaneProcess) -> None:
+    (program,) = shown_programs("docs/how-to/use-nats-from-another-language.md")
+    output = await python(plane, "-c", program)
+    assert 'stored: {"stream":"JOBS"' in output
+    assert "event 0: accepted" in output
+    assert "token: heard: " in output
+    assert "completed The scripted model has heard: Why is the sky blue?" in output
+
+
+async def test_the_operators_program_reads_a_dead_letter_with_its_reason(plane: PlaneProcess) -> None:
+    profile = read_profile(plane.root / "profile.json")
+    # nobody's token: the job is put away
+    stranger = await penstock.Penstock.connect(profile.url, seed_file=profile.seed_file, token="nothing")
+    async with stranger:
+        await stranger.publish(penstock.job("chat", "a job without a token", id="job_stranger"))
+        with pytest.raises(penstock.Failure, match="token"):
+            await stranger.wait("job_stranger", timeout_s=1)
+    (program,) = shown_programs("docs/how-to/operate.md")
+
+    async def put_away() -> None:
+        output = await python(plane, "-c", program)
+        assert "'Nats-Service-Error-Code': 'unauthenticated'" in output
+        assert "a job without a token" in output
+
+    await eventually(put_away, within_s=20)
 
 
 async def test_every_example_is_run_here() -> None:
