@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -329,6 +330,20 @@ async def test_redis_takes_an_emptied_stores_place_and_what_was_spent_is_still_k
     assert docker("inspect", "-f", "{{.Config.Image}}", with_redis.look("store").id).strip() == "redis:8.0-alpine"
     assert await ask(http, "on Redis") == SAID + "on Redis"
     assert spent_nano(plane) > spent > 0
+
+
+def test_the_provider_is_asked_for_by_name_and_its_key_reaches_the_router_as_a_file(plane: Plane) -> None:
+    laid_over = plane.compose.with_files("deploy/compose/provider.yaml", "deploy/compose/nats-clients.yaml")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        laid_over.run("config", "-q")
+    assert "write openai, anthropic or gemini" in refused.value.stderr
+    named = {"PENSTOCK_PROVIDER": "openai", "PENSTOCK_PROVIDER_KEY_FILE": "./provider.key"}
+    complete = Compose(plane.compose.project, plane.compose.environment | named, laid_over.files)
+    services = json.loads(complete.run("config", "--format", "json"))["services"]
+    assert services["router"]["environment"]["PENSTOCK_MODELS_FILE"] == "openai.yaml"
+    with_secret = {name for name, service in services.items() if service.get("secrets")}
+    assert with_secret == {"router"}
+    assert services["nats"]["ports"][0]["host_ip"] == "127.0.0.1"
 
 
 def test_the_alerts_do_what_their_own_tests_say() -> None:
