@@ -94,7 +94,7 @@ class Works:
         data = encode(body)
         headers = meta_headers(meta)
         if not self._bodies.small(data):
-            headers |= await self._bodies.check_in(data, kept=True)
+            headers |= await self._bodies.check_in(data)
             data = b""
         id = message_id or new_id("msg")
         if not first:
@@ -247,7 +247,14 @@ class Worker(Generic[Body]):
     async def _again_or_bury(self, delivery: Delivery, failure: Failure) -> None:
         attempts = delivery.deliveries
         if attempts >= self._work.attempts_max:
-            attempts = await self._attempts(delivery)
+            try:
+                attempts = await self._attempts(delivery)
+            except Failure as uncounted:
+                # held on to, it would be kept as ours for ever
+                fields = {"consumer": self._work.consumer.name, "sequence": delivery.sequence, "why": uncounted.detail}
+                _log.warning("attempts cannot be counted", extra={"fields": fields})
+                self._pull.nak(delivery, self._limits.retry_last_s)
+                return
         if attempts >= self._work.attempts_max:
             await self._bury(delivery, failure)
             return

@@ -9,13 +9,14 @@ import pytest
 from penstock.bus import Bus, Discard, Item, Release
 from penstock.bus.jetstream import Record
 from penstock.bus.pull import Delivery, Pull
+from penstock.bus.setup import Setup
 from penstock.bus.work import Bad, Works
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import RELEASES
 from tests.support.eventually import eventually
 from tests.support.nats_server import NatsServer
-from tests.support.verbs import INPUT, SHORT, TASK, Note, verbs_bus
+from tests.support.verbs import INPUT, SHORT, TABLE, TASK, Note, verbs_bus
 from tests.support.wire import wire
 
 
@@ -482,6 +483,27 @@ async def test_a_broker_that_is_silent_is_noticed_by_missing_heartbeats(broker: 
         link.resume()
         await assign(bus, 1)
         await calls.reached(1)
+        await worker.stop()
+
+
+async def test_a_task_whose_attempts_cannot_be_counted_comes_again(nats_url: str) -> None:
+    limits = msgspec.structs.replace(SHORT, budget_s=0.5)
+    calls = Calls(*[Failure(Code.UPSTREAM, "no")] * 3)
+    async with verbs_bus(nats_url, limits=limits) as bus:
+        await bus.jetstream.ask(f"STREAM.DELETE.{RELEASES.store.name}", {}, dict[str, object], "bucket")
+        await assign(bus, 1)
+        worker = await bus.work(TASK, calls, slots=1)
+        await calls.reached(3)
+
+        async def settled() -> None:
+            assert not worker._running
+            assert not worker._settling
+
+        await eventually(settled)
+        # it can neither be tried nor buried; when counting works again it is
+        await Setup(bus.jetstream).prepare(TABLE)
+        assert len(await dead_letters(bus, 1)) == 1
+        await queue_is_empty(bus)
         await worker.stop()
 
 
