@@ -1,5 +1,7 @@
 """The claim check: a body above the limit travels through the BLOB stream and only its reference in the message."""
 
+import asyncio
+import math
 from typing import Protocol
 
 from penstock.bus.config import BusConfig
@@ -7,6 +9,9 @@ from penstock.bus.headers import whole_number
 from penstock.bus.message import Message
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.meta import BLOB
+
+FETCH_S = 60
+"""A body is kept so much longer than its call may take."""
 
 
 class Blobs(Protocol):
@@ -32,14 +37,20 @@ class Bodies:
         """Whether `data` may travel in the message itself."""
         return len(data) <= self._inline_max_bytes
 
-    async def check_in(self, data: bytes, *, kept: bool = False) -> dict[str, str]:
-        """Puts a large body away; the header that refers to it. Raises Failure(TOO_LARGE).
+    async def check_in(self, data: bytes, *, within_s: float | None = None) -> dict[str, str]:
+        """Puts a large body away; the header that refers to it. Raises Failure TOO_LARGE, DEADLINE, OVERLOADED.
 
-        `kept`: the message is stored, so the body must live as long; otherwise it only passes by.
+        `within_s`: it passes by with a call that may take so long, and is kept little longer. Without, its message is
+        stored, so that it must live as long.
         """
         if len(data) > self._max_bytes:
             raise Failure(Code.TOO_LARGE, f"a body of {len(data)} bytes is above the limit of {self._max_bytes}")
-        id = await self._blobs.put(data, ttl_s=0 if kept else self._passing_ttl_s)
+        ttl_s = 0 if within_s is None else min(math.ceil(within_s) + FETCH_S, self._passing_ttl_s)
+        try:
+            async with asyncio.timeout(within_s):
+                id = await self._blobs.put(data, ttl_s=ttl_s)
+        except TimeoutError:
+            raise Failure(Code.DEADLINE, "the body could not be put away in time") from None
         return {BLOB: f"{id}:{len(data)}"}
 
     async def of(self, message: Message) -> bytes:

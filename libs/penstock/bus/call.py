@@ -112,13 +112,14 @@ class Caller:
         """
         subject = endpoint.subject.at(**tokens)
         left_s = time_left(meta, timeout_s or endpoint.timeout_s)
+        ends = asyncio.get_running_loop().time() + left_s
         data = encode(request)
         headers = meta_headers(meta)
         headers[names.DEADLINE] = f"{time.time() + left_s:.3f}"
         if not self._bodies.small(data):
-            headers |= await self._bodies.check_in(data)
+            headers |= await self._bodies.check_in(data, within_s=left_s)
             data = b""
-        message = await self._ask(endpoint, subject, data, headers, left_s)
+        message = await self._ask(endpoint, subject, data, headers, ends)
         if message.raw and names.ERROR_CODE in message.headers:
             raise read_failure(message.data)
         try:
@@ -129,10 +130,9 @@ class Caller:
             raise
 
     async def _ask(
-        self, endpoint: Call[Request, Reply], subject: str, data: bytes, headers: dict[str, str], left_s: float
+        self, endpoint: Call[Request, Reply], subject: str, data: bytes, headers: dict[str, str], ends: float
     ) -> Message:
         loop = asyncio.get_running_loop()
-        ends = loop.time() + left_s
         pending = Pending()
         box = self._connection.inbox(pending.arrived)
         timer = self._connection.wheel.at(ends, pending.late)
@@ -144,12 +144,16 @@ class Caller:
                 message = await self._try(endpoint, subject, data, headers, pending, box.subject, ends)
                 if message is not None and message.status != "503":
                     return message
+                now = loop.time()
                 if message is not None:
-                    nobody_since = nobody_since or loop.time()
-                    if loop.time() - nobody_since > self._config.no_responders_s:
+                    nobody_since = nobody_since or now
+                    if now - nobody_since > self._config.no_responders_s or now + pause_s >= ends:
                         raise Failure(Code.UNAVAILABLE, f"nobody answers {endpoint.subject.pattern}", retry_after_s=1.0)
-                    await asyncio.sleep(min(pause_s, max(0.0, ends - loop.time())))
+                    await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+                if loop.time() >= ends:
+                    # the timer found nobody waiting
+                    raise Failure(Code.DEADLINE, f"{endpoint.answered_by} did not answer in time")
                 pending.again()
         except asyncio.CancelledError:
             with contextlib.suppress(Failure):
@@ -190,11 +194,13 @@ class Caller:
         left_s = ends - asyncio.get_running_loop().time()
         return left_s > 0 and await self._connection.wait_connected(min(left_s, self._config.silence_s))
 
-    def sweep(self, now: float) -> None:
-        """Called every second: a worker that was silent for too long is lost."""
+    def sweep(self, now: float, late_s: float) -> None:
+        """Called every second: a worker that was silent for too long is lost. While we ourselves stood still, for
+        `late_s` since the last time, we could hear nobody: that is no silence."""
         if not self._connection.connected:
             return
         for pending in tuple(self._waiting.values()):
+            pending.heard += late_s
             if now - pending.heard > self._config.silence_s:
                 pending.fail(Lost())
 

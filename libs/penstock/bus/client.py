@@ -123,15 +123,15 @@ class Bus:
     ) -> AsyncIterator[StreamReader[End]]:
         subject = endpoint.subject.at(**tokens)
         left_s = time_left(meta, timeout_s or endpoint.timeout_s)
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + left_s
         headers = meta_headers(meta)
         headers[names.DEADLINE] = f"{time.time() + left_s:.3f}"
         headers[CREDIT] = str(self._config.stream_window_frames)
         data = encode(request)
         if not self._bodies.small(data):
-            headers |= await self._bodies.check_in(data)
+            headers |= await self._bodies.check_in(data, within_s=left_s)
             data = b""
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + left_s
         reader = StreamReader(self.connection, self._bodies, endpoint.end, endpoint.answered_by)
         late = Failure(Code.DEADLINE, f"{endpoint.answered_by} did not finish in time")
         timer = loop.call_at(ends, reader.fail, late)
@@ -149,7 +149,7 @@ class Bus:
     ) -> None:
         """Sends the request until a worker takes it. Nobody has begun before that, so trying again is safe."""
         loop = asyncio.get_running_loop()
-        nobody_until = loop.time() + self._config.no_responders_s
+        nobody_since = 0.0
         pause_s = 0.02
         while True:
             if not await self.connection.wait_connected(min(self._config.silence_s, ends - loop.time())):
@@ -159,7 +159,8 @@ class Bus:
             await reader.accepted()
             if not reader.nobody:
                 return
-            if loop.time() > nobody_until:
+            nobody_since = nobody_since or loop.time()
+            if loop.time() - nobody_since > self._config.no_responders_s:
                 raise Failure(Code.UNAVAILABLE, f"nobody answers {subject}", retry_after_s=1.0)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.5)
@@ -276,15 +277,19 @@ class Bus:
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         turn = 0
+        now = loop.time()
         while True:
+            due = now + SWEEP_S
             await asyncio.sleep(SWEEP_S)
             turn += 1
             now = loop.time()
-            self._caller.sweep(now)
-            self._server.sweep(now)
+            late_s = max(0.0, now - due)
+            self._caller.sweep(now, late_s)
+            self._server.sweep(now, late_s)
             if not self.connection.connected:
                 continue
             for reader in tuple(self._readers):
+                reader.heard += late_s
                 if now - reader.heard > self._config.silence_s:
                     reader.fail(Failure(Code.UNKNOWN_OUTCOME, "the worker was lost while it worked"))
                 elif turn % BEAT_SWEEPS == 0:

@@ -50,7 +50,7 @@ class DeadLetters:
                 headers[name] = "".join(c for c in value[:_VALUE_MAX] if c.isprintable())
         data = record.data
         if not self._bodies.small(data):
-            headers |= await self._bodies.check_in(data, kept=True)
+            headers |= await self._bodies.check_in(data)
             data = b""
         store = consumer.store.name
         await self._jetstream.store(

@@ -93,7 +93,7 @@ class Events:
         data = encode(body)
         headers = meta_headers(meta)
         if not self._bodies.small(data):
-            headers |= await self._bodies.check_in(data, kept=True)
+            headers |= await self._bodies.check_in(data)
             data = b""
         acknowledged = await self._jetstream.store(subject, data, headers, message_id or new_id("evt"), budget_s)
         return acknowledged.seq

@@ -231,7 +231,9 @@ class Server:
                 body, headers = failure_body(failure), failure_headers(failure)
             elif not self._bodies.small(body):
                 tenants = running.reply.startswith(_TENANTS_INBOXES)
-                headers = await (self._send_parts(running, body) if tenants else self._bodies.check_in(body))
+                headers = await (
+                    self._send_parts(running, body) if tenants else self._bodies.check_in(body, within_s=REPLY_WAIT_S)
+                )
                 body = b""
             await self._publish(running, body, headers)
         except Failure as undelivered:
@@ -313,13 +315,17 @@ class Server:
             else:
                 running.stop(Failure(Code.CANCELLED, "the reader went away"))
 
-    def sweep(self, now: float) -> None:
-        """Called every second: says of long work that it is alive, and stops streams whose reader is gone."""
+    def sweep(self, now: float, late_s: float) -> None:
+        """Called every second: says of long work that it is alive, and stops streams whose reader is gone.
+
+        `late_s`: how long we ourselves stood still since the last time, and could hear nobody.
+        """
         for running in tuple(self._running.values()):
             if running.sender is not None:
                 if running.task is not None and running.task.done():
                     continue
                 running.sender.keep_alive(now, self._config.keep_alive_s)
+                running.sender.flow_heard += late_s
                 if now - running.sender.flow_heard > self._config.stream_reader_lost_s and self._connection.connected:
                     running.stop(Failure(Code.CANCELLED, "the reader was lost"))
             elif now - running.last_sign >= self._config.keep_alive_s:

@@ -134,6 +134,48 @@ async def test_nobody_answering_is_unavailable_soon(both: Pair) -> None:
     assert time.monotonic() - began < 3
 
 
+async def test_a_deadline_that_comes_while_nobody_answers_ends_the_call_then(both: Pair) -> None:
+    client = both.asker.connection._client
+    began, sent = time.monotonic(), client.stats["out_msgs"]
+    failure = await failure_of(both.asker.call(ECHO, Ask("x"), Meta(), timeout_s=0.25))
+    assert failure.code in (Code.UNAVAILABLE, Code.DEADLINE)
+    assert time.monotonic() - began < 0.45
+    assert client.stats["out_msgs"] - sent < 10
+
+
+async def test_a_deadline_holds_while_a_large_body_is_put_away(both: Pair) -> None:
+    # there is no stream for it: the bus would try for long
+    began = time.monotonic()
+    failure = await failure_of(both.asker.call(ECHO, Ask("x" * 300_000), Meta(), timeout_s=0.2))
+    assert failure.code is Code.DEADLINE
+    assert time.monotonic() - began < 3
+
+
+async def test_a_large_body_that_passes_by_is_kept_little_longer_than_its_call_may_take(both: Pair) -> None:
+    await both.asker.prepare()
+    await both.answerer.serve_call(ECHO, echo, in_flight_max=5)
+    await both.asker.call(ECHO, Ask("x" * 300_000), Meta(), timeout_s=5)
+    records = await both.asker.jetstream.read("BLOB", "penstock.blob.*.*", limit=10)
+    assert len(records) == 4
+    assert all(0 < int(record.headers["Nats-TTL"]) <= 80 for record in records)
+
+
+async def test_a_loop_that_stood_still_takes_nobody_for_lost(nats_url: str) -> None:
+    async with pair(nats_url, silence_s=1.0) as both:
+        began = asyncio.Event()
+
+        async def handler(ask: Ask, meta: Meta) -> Said:
+            began.set()
+            await asyncio.sleep(ask.wait_s)
+            return Said(ask.text)
+
+        await both.answerer.serve_call(ONCE, handler, in_flight_max=1)
+        call = asyncio.create_task(both.asker.call(ONCE, Ask("x", 0.5), Meta(), timeout_s=20))
+        await asyncio.wait_for(began.wait(), 1)
+        time.sleep(2.5)  # noqa: ASYNC251  # the machine has no time for this process
+        assert await call == Said("x")
+
+
 async def test_a_service_that_starts_late_is_waited_for(both: Pair) -> None:
     call = asyncio.create_task(both.asker.call(ECHO, Ask("late"), Meta()))
     await asyncio.sleep(0)

@@ -178,6 +178,42 @@ async def test_what_a_killed_listener_left_is_handled_first_and_without_waiting(
     assert asyncio.get_running_loop().time() - began < 5
 
 
+async def test_what_a_second_killed_listener_left_is_found_however_far_it_had_come(nats_url: str) -> None:
+    """One message of the first stays unacknowledged for 30 s, and far behind it lies what the second left."""
+    patient = Consumer("patient", NOTES, "test.notes.*", used_by="audit", ack_wait_s=30, held_max=64)
+    held, sink, last = asyncio.Event(), Sink(), Sink()
+
+    async def never(batch: list[Stored[Note]]) -> None:
+        held.set()
+        await asyncio.Event().wait()
+
+    async def until_200(batch: list[Stored[Note]]) -> None:
+        if batch[0].body.n >= 200:
+            await never(batch)
+        await sink(batch)
+
+    async with verbs_bus(nats_url) as bus, verbs_bus(nats_url) as first, verbs_bus(nats_url) as second:
+        await make_patient(bus)
+        await emit_all(bus, 0, 1)
+        await first.listen(NOTED, patient, never)
+        await held.wait()
+        await first.connection._client.close()  # as kill -9: nothing more is said
+        held.clear()
+        await second.listen(NOTED, patient, until_200)
+        await emit_all(bus, 1, 200)
+        await sink.reached(200)
+        await emit_all(bus, 200, 210)
+        await held.wait()
+        await second.connection._client.close()
+        began = asyncio.get_running_loop().time()
+        listener = await bus.listen(NOTED, patient, last)
+        await emit_all(bus, 210, 215)
+        await last.reached(215)
+        await listener.stop()
+    assert last.notes == list(range(215))
+    assert asyncio.get_running_loop().time() - began < 10
+
+
 async def test_what_came_again_after_it_was_caught_up_is_acknowledged_and_not_handled_twice(nats_url: str) -> None:
     entered, sink = asyncio.Event(), Sink()
 

@@ -12,6 +12,7 @@ from penstock.contracts.meta import Meta
 from tests.support.echo import COUNT, Ask, Pair, Said, pair
 from tests.support.eventually import eventually
 from tests.support.nats_server import NatsServer
+from tests.support.wire import wire
 
 
 @pytest.fixture(params=[True, False], ids=["lean", "plain"])
@@ -195,6 +196,51 @@ async def test_a_broker_killed_in_the_middle_costs_no_frame_and_doubles_none(bro
         await killer
         assert frames == [b"%d" % n for n in range(400)]
         assert end == Said("done")
+
+
+async def test_a_stream_goes_on_whose_first_acknowledgement_was_lost(broker: NatsServer) -> None:
+    async with wire(broker.port) as link, pair(broker.url, asker_url=f"nats://127.0.0.1:{link.port}") as both:
+        taken, go_on = asyncio.Event(), asyncio.Event()
+
+        async def waits(ask: Ask, meta: Meta, out: Sender) -> Said:
+            taken.set()
+            await go_on.wait()
+            return await count(ask, meta, out)
+
+        await both.answerer.serve_stream(COUNT, waits, in_flight_max=1)
+        link.pause_answers()
+        reading = asyncio.create_task(collect(both, Ask("3")))
+        await asyncio.wait_for(taken.wait(), 2)
+        link.reset()
+        link.resume()
+
+        async def back() -> None:
+            assert both.asker.connection.reconnects == 1
+
+        await eventually(back)
+        go_on.set()
+        frames, end = await asyncio.wait_for(reading, 9)
+        assert (frames, end) == ([b"0", b"1", b"2"], Said("done"))
+
+
+async def test_a_service_that_is_back_a_little_later_than_the_broker_is_waited_for(broker: NatsServer) -> None:
+    async with pair(broker.url) as both:
+        await broker.kill()
+
+        async def gone() -> None:
+            assert not both.asker.connected
+
+        await eventually(gone)
+        reading = asyncio.create_task(collect(both, Ask("2")))
+        await asyncio.sleep(0.7)  # longer than nobody may answer
+        await broker.start()
+
+        async def asked() -> None:
+            assert both.asker.connected
+
+        await eventually(asked, every_s=0.001)
+        await both.answerer.serve_stream(COUNT, count, in_flight_max=1)
+        assert await reading == ([b"0", b"1"], Said("done"))
 
 
 async def test_a_hundred_streams_at_once_do_not_mix(both: Pair) -> None:
