@@ -123,16 +123,27 @@ class Listener(Generic[Body]):
         """Reads what was delivered to somebody after `after`, up to `delivered`, and did not come here."""
         if delivered <= after:
             return
-        consumer = self._consumer
-        records = await self._jetstream.read(
-            consumer.store.name, consumer.filter, after=after, limit=consumer.held_max, up_to=delivered
-        )
+        records = await self._read(after, delivered)
         here = {record.sequence for record in self._waiting}
         missing = [record for record in records if record.sequence not in here]
         self._ahead |= {record.sequence: None for record in missing}
         self._waiting = deque(sorted([*self._waiting, *missing], key=lambda record: record.sequence))
         self._tail = max(self._tail, delivered)
         self._wake.set()
+
+    async def _read(self, after: int, up_to: int) -> list[Record]:
+        """All of them: one that is not acknowledged holds the floor back, and what was lost may lie far above it."""
+        consumer = self._consumer
+        records: list[Record] = []
+        while after < up_to:
+            page = await self._jetstream.read(
+                consumer.store.name, consumer.filter, after=after, limit=consumer.held_max, up_to=up_to
+            )
+            records += page
+            if len(page) < consumer.held_max:
+                break
+            after = page[-1].sequence
+        return records
 
     async def _run(self) -> None:
         while True:
