@@ -37,7 +37,7 @@ async def ended(client: Penstock, id: str, within_s: float = END_S) -> tuple[Job
 async def completed(world: World, client: Penstock, tag: str) -> None:
     """The job did all that it had to do, once, and said so once."""
     view, events = await ended(client, f"job_{tag}")
-    assert (view.state, view.error) == ("completed", None)
+    assert (view.state, view.error) == ("completed", None), (view, events)
     assert msgspec.json.decode(view.output)["text"] == ANSWER
     told_in_order(events)
     assert events[-1].type == "completed"
@@ -124,9 +124,11 @@ def _enter(account: Account, decision: DecisionRecord, outcome: OutcomeRecord | 
         account.committed += outcome.cost_nano
 
 
-async def settled(world: World) -> Books:
-    """Balances are what the records say, to the nano-dollar, and no attempt has two outcomes."""
+async def settled(world: World, cut_off: Iterable[str] = ()) -> None:
+    """Balances are what the records say, to the nano-dollar; no attempt has two outcomes, and none lacks one but those
+    that a killed process had under way: their actions are `cut_off`, since the last time that this was asked."""
     token = await world.plane.token()
+    expected = Counter(cut_off)
 
     async def equal() -> Books:
         found = books(await world.plane.records(), time.time())
@@ -134,9 +136,12 @@ async def settled(world: World) -> Books:
         assert set(found.outcomes.values()) <= {1}, found.outcomes.most_common(3)
         for name, balance in balances.items():
             assert _of(balance) == found.accounts.get(name, Account()), name
+        lost = Counter(decision.action for attempt, decision in found.open.items() if attempt not in world.lost)
+        assert lost == expected, lost
         return found
 
-    return await eventually(equal, SETTLE_S, every_s=0.3)
+    found = await eventually(equal, SETTLE_S, every_s=0.3)
+    world.lost |= found.open.keys()
 
 
 def _of(balance: Balance) -> Account:
