@@ -38,17 +38,19 @@ JOBS = StreamStore(
     ("penstock.v1.*.jobs.*",),
     work_queue=True,
     discard_new=True,
-    max_bytes=GIB,
+    max_bytes=512 * MIB,
     max_age_s=7 * DAY_S,
     deny_delete=True,
     deny_purge=True,
 )
-EVENTS = StreamStore("EVENTS", ("penstock.v1.*.events.*",), max_bytes=2 * GIB, max_age_s=7 * DAY_S)
+EVENTS = StreamStore("EVENTS", ("penstock.v1.*.events.*",), max_bytes=GIB, max_age_s=7 * DAY_S)
 TOKENS = StreamStore("TOKENS", ("penstock.v1.*.tokens.*",), memory=True, max_bytes=64 * MIB, max_age_s=600)
 RUNS = StreamStore(
     "RUNS",
     ("penstock.run.*.*.j", "penstock.run.*.*.in.*.*", "penstock.run.*.*.tm.*"),
-    max_bytes=8 * GIB,
+    # full, it refuses: to drop the oldest could be to drop the journal of a run that is under way
+    discard_new=True,
+    max_bytes=4 * GIB,
     max_age_s=30 * DAY_S,
     ttl=True,
     schedules=True,
@@ -68,11 +70,11 @@ DLQ = StreamStore(
         "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
         "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
     ),
-    max_bytes=GIB,
+    max_bytes=512 * MIB,
     max_age_s=30 * DAY_S,
 )
 # as old as the oldest stored message that may refer to it; what only passes by has a TTL of its own
-BLOB = StreamStore("BLOB", ("penstock.blob.*.*",), discard_new=True, max_bytes=4 * GIB, max_age_s=30 * DAY_S, ttl=True)
+BLOB = StreamStore("BLOB", ("penstock.blob.*.*",), discard_new=True, max_bytes=2 * GIB, max_age_s=30 * DAY_S, ttl=True)
 STORES = (JOBS, EVENTS, TOKENS, RUNS, AUDIT_LOG, DLQ, BLOB)
 
 # For users: the public contract ------------------------------------------------------------------------------------
