@@ -48,8 +48,7 @@ TOKENS = StreamStore("TOKENS", ("penstock.v1.*.tokens.*",), memory=True, max_byt
 RUNS = StreamStore(
     "RUNS",
     ("penstock.run.*.*.j", "penstock.run.*.*.in.*.*", "penstock.run.*.*.tm.*"),
-    # full, it refuses: to drop the oldest could be to drop the journal of a run that is under way
-    discard_new=True,
+    # full, it drops the oldest: the server refuses `discard new` on a stream with schedules
     max_bytes=4 * GIB,
     max_age_s=30 * DAY_S,
     ttl=True,
