@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from penstock.contracts.errors import Code, Failure
+from penstock.kit.handling import bug
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
 from services.gateway import problems
@@ -100,8 +101,14 @@ def application(
     table = [Route(path, Guarded(path, handler, edge), methods=[method]) for method, path, handler in routes(handlers)]
 
     async def http_error(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        code, detail = HTTP_ERRORS.get(status, (Code.INTERNAL, "internal error"))
-        return Response(problems.document(Failure(code, detail)), status, media_type="application/json")
+        if not isinstance(error, HTTPException):
+            failure = bug(error, log, where=request.method)
+            return Response(problems.document(failure), 500, media_type="application/json")
+        code, detail = HTTP_ERRORS.get(error.status_code, (Code.INTERNAL, "internal error"))
+        document = problems.document(Failure(code, detail))
+        return Response(document, error.status_code, headers=error.headers, media_type="application/json")
 
-    return Starlette(routes=table, exception_handlers={HTTPException: http_error, Exception: http_error})
+    app = Starlette(routes=table, exception_handlers={HTTPException: http_error, Exception: http_error})
+    # a redirect would send whoever asked, key in the address and all, to the host that the request names
+    app.router.redirect_slashes = False
+    return app

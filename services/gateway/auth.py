@@ -59,9 +59,14 @@ class Authenticator:
         if asking is None:
             asking = asyncio.create_task(self._ask(credential, request, digest))
             self._asking[digest] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(digest, None))
+            asking.add_done_callback(lambda asked: self._asked(digest, asked))
         # one client that leaves must not end the question for the others
         return await asyncio.shield(asking)
+
+    def _asked(self, digest: bytes, asked: asyncio.Task[Identity]) -> None:
+        del self._asking[digest]
+        if not asked.cancelled():
+            asked.exception()  # whoever wanted to know may have left
 
     async def _ask(self, credential: str, request: str, digest: bytes) -> Identity:
         identity = await self._bus.call(POLICY_AUTHENTICATE, Authenticate(credential), Meta(request=request))

@@ -9,10 +9,12 @@ from penstock.kit.config import Count, KitConfig, Port, Seconds
 
 class Config(KitConfig, frozen=True, kw_only=True):
     """http_host, http_port: where clients connect; port 0 takes a free one.
-    body_max_bytes: the largest request body.
+    body_max_bytes: the largest request body; bodies_max_bytes: of all that are held at once, above it clients get 503.
     requests_max: requests under way at once; above it clients get 503 with Retry-After.
     request_timeout_s: the longest that a request may take.
+    head_timeout_s: the longest that a client may take to send a request's head.
     body_timeout_s: the longest silence while a client sends its body.
+    send_timeout_s: the longest that a client may leave an event stream unread; then it is given up.
     sse_keep_alive_s: how often a silent event stream says that it is alive.
     identity_cache_s, identity_cache_max: how long, and for how many keys, an authentication is remembered; a revoked
     key may be used for so long at the edge (policy itself refuses what it decides on at once).
@@ -21,9 +23,12 @@ class Config(KitConfig, frozen=True, kw_only=True):
     http_host: str = "127.0.0.1"
     http_port: Port = 8080
     body_max_bytes: Count = 64 * 1024 * 1024
+    bodies_max_bytes: Count = 1024 * 1024 * 1024
     requests_max: Count = 2000
     request_timeout_s: Annotated[float, Meta(gt=0)] = 600.0
+    head_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
     body_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
+    send_timeout_s: Annotated[float, Meta(gt=0)] = 60.0
     sse_keep_alive_s: Annotated[float, Meta(gt=0)] = 10.0
     identity_cache_s: Seconds = 60.0
     identity_cache_max: Count = 10_000

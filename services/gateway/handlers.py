@@ -1,6 +1,8 @@
 """One method a route: HTTP in, bus out. Each runs after the caller was authenticated (app.py)."""
 
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -19,7 +21,8 @@ from services.gateway import openai, problems
 from services.gateway.config import Config
 from services.gateway.follow import job_frames
 from services.gateway.leaving import WhileConnected
-from services.gateway.request import body_of
+from services.gateway.request import body_of, number
+from services.gateway.room import Room
 from services.gateway.sse import Relay, answer
 
 _jobs = msgspec.json.Decoder(Job)
@@ -50,17 +53,17 @@ class Handlers:
     def __init__(self, bus: Bus, config: Config) -> None:
         self._bus = bus
         self._config = config
+        self._room = Room(config.bodies_max_bytes)
 
     async def chat_completions(self, exchange: Exchange) -> int:
         """POST /v1/chat/completions, plain or streamed."""
-        body = await self._body(exchange)
-        head = openai.chat_head(body)
-        request = CompletionRequest(head.model, msgspec.Raw(body))
-        if head.stream:
-            relay = Relay(exchange.request.receive, exchange.send, exchange.headers, self._config.sse_keep_alive_s)
-            return _status(await relay.run(self._model_frames(request, exchange.meta)))
-        async with WhileConnected(exchange.request.receive):
-            completion = await self._bus.call(subjects.LLM_COMPLETE, request, exchange.meta)
+        async with self._body(exchange) as body:
+            head = openai.chat_head(body)
+            request = CompletionRequest(head.model, msgspec.Raw(body))
+            if head.stream:
+                return _status(await self._relay(exchange).run(self._model_frames(request, exchange.meta)))
+            async with WhileConnected(exchange.request.receive):
+                completion = await self._bus.call(subjects.LLM_COMPLETE, request, exchange.meta)
         return await exchange.reply(bytes(completion.body), headers=_served(completion.served))
 
     async def _model_frames(self, request: CompletionRequest, meta: Meta) -> AsyncGenerator[bytes, None]:
@@ -81,7 +84,8 @@ class Handlers:
     async def submit_job(self, exchange: Exchange) -> int:
         """POST /v1/jobs. The Idempotency-Key header stands for the field where the body has none."""
         try:
-            job = _jobs.decode(await self._body(exchange))
+            async with self._body(exchange) as body:
+                job = _jobs.decode(body)
         except msgspec.ValidationError as error:
             raise Failure(Code.INVALID, str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -102,10 +106,10 @@ class Handlers:
     async def list_jobs(self, exchange: Exchange) -> int:
         """GET /v1/jobs?limit=&before=&state="""
         query = exchange.request.query_params
-        limit = query.get("limit", "20")
-        if not limit.isdigit() or not 1 <= int(limit) <= 100:
+        limit = number(query.get("limit", "20"))
+        if limit is None or not 1 <= limit <= 100:
             raise Failure(Code.INVALID, "limit must be a whole number from 1 to 100", param="limit")
-        request = JobListRequest(int(limit), query.get("before", ""), query.get("state", ""))
+        request = JobListRequest(limit, query.get("before", ""), query.get("state", ""))
         page = await self._bus.call(subjects.JOB_LIST, request, exchange.meta, tenant=exchange.meta.tenant)
         return await exchange.reply(msgspec.json.encode(page))
 
@@ -120,21 +124,23 @@ class Handlers:
         With `?tokens=true` the model's output comes too, as `event: token`.
         """
         request = exchange.request
-        last = request.headers.get("last-event-id") or request.query_params.get("after", "")
-        if last and not last.lstrip("-").isdigit():
+        last = request.headers.get("last-event-id") or request.query_params.get("after") or "-1"
+        after = number(last)
+        if after is None:
             raise Failure(Code.INVALID, "Last-Event-ID must be the number of an event", param="Last-Event-ID")
         job = _job(exchange)
         # another tenant's job, or none, is refused before the stream begins
         await self._bus.call(subjects.JOB_GET, job, exchange.meta, tenant=exchange.meta.tenant)
+        if request.method == "HEAD":
+            return await exchange.reply(b"", headers={"content-type": "text/event-stream; charset=utf-8"})
         frames = job_frames(
             self._bus,
             exchange.meta.tenant,
             job.id,
-            after=int(last) if last else -1,
+            after=after,
             tokens=request.query_params.get("tokens") in ("1", "true"),
         )
-        relay = Relay(request.receive, exchange.send, exchange.headers, self._config.sse_keep_alive_s)
-        return _status(await relay.run(frames))
+        return _status(await self._relay(exchange).run(frames))
 
     async def job_trail(self, exchange: Exchange) -> int:
         """GET /v1/jobs/{id}/trail: every decision and outcome of the job, in the log's order."""
@@ -150,8 +156,24 @@ class Handlers:
         )
         return await exchange.reply(msgspec.json.encode(verified))
 
-    async def _body(self, exchange: Exchange) -> bytes:
-        return await body_of(exchange.request, self._config.body_max_bytes, self._config.body_timeout_s)
+    @asynccontextmanager
+    async def _body(self, exchange: Exchange) -> AsyncIterator[bytes]:
+        """The request's body, which has its share of the room until the block ends."""
+        config = self._config
+        with self._room.share() as share:
+            yield await body_of(
+                exchange.request,
+                share,
+                max_bytes=config.body_max_bytes,
+                silence_s=config.body_timeout_s,
+                within_s=exchange.meta.deadline - time.time(),
+            )
+
+    def _relay(self, exchange: Exchange) -> Relay:
+        config = self._config
+        return Relay(
+            exchange.request.receive, exchange.send, exchange.headers, config.sse_keep_alive_s, config.send_timeout_s
+        )
 
 
 def _job(exchange: Exchange) -> JobRef:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from penstock.kit.log import Log
 from services.gateway.config import Config
+from services.gateway.heads import bounded_heads
 
 BACKLOG = 2048
 IDLE_CONNECTION_S = 75
@@ -42,7 +43,7 @@ class HttpServer:
         server = _Server(
             uvicorn.Config(
                 self._app,
-                http="httptools",
+                http=bounded_heads(self._config.head_timeout_s),
                 ws="none",
                 lifespan="off",
                 log_config=None,

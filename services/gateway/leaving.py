@@ -28,8 +28,13 @@ class WhileConnected:
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
-        self._task.cancel()
+        self.give_up()
+
+    def give_up(self) -> None:
+        """As if the client had left."""
+        if not self.gone:
+            self.gone = True
+            self._task.cancel()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

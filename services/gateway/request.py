@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 
 from starlette.requests import ClientDisconnect, Request
@@ -11,6 +12,9 @@ from penstock.contracts.ids import is_token, new_id
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Identity
 from penstock.kit.trace import child
+from services.gateway.room import Share
+
+_NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
 
 
 def request_id(request: Request) -> str:
@@ -34,11 +38,19 @@ def meta_of(request: Request, id: str, identity: Identity, timeout_s: float) -> 
     )
 
 
-async def body_of(request: Request, max_bytes: int, timeout_s: float) -> bytes:
-    """The whole body. Raises Failure TOO_LARGE, DEADLINE (the client fell silent), CANCELLED (it left), INVALID."""
+def number(text: str) -> int | None:
+    """The whole number that a client wrote; None for what is none."""
+    return int(text) if _NUMBER.match(text) else None
+
+
+async def body_of(request: Request, share: Share, *, max_bytes: int, silence_s: float, within_s: float) -> bytes:
+    """The whole body, as soon as it is there: within `within_s`, no part later than `silence_s` after the one before.
+
+    Raises Failure TOO_LARGE, DEADLINE, CANCELLED (the client left), INVALID, and OVERLOADED when `share` has no room.
+    """
     too_large = Failure(Code.TOO_LARGE, f"the body is larger than {max_bytes} bytes")
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > max_bytes:
+    declared = number(request.headers.get("content-length", ""))
+    if declared is not None and declared > max_bytes:
         raise too_large
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
@@ -46,18 +58,20 @@ async def body_of(request: Request, max_bytes: int, timeout_s: float) -> bytes:
     parts: list[bytes] = []
     size = 0
     loop = asyncio.get_running_loop()
+    ends = loop.time() + within_s
     try:
-        async with asyncio.timeout(timeout_s) as silence:
+        async with asyncio.timeout(min(silence_s, within_s)) as silence:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > max_bytes:
                     raise too_large
+                share.grow(len(chunk))
                 if parts:
-                    silence.reschedule(loop.time() + timeout_s)
+                    silence.reschedule(min(loop.time() + silence_s, ends))
                 if chunk:
                     parts.append(chunk)
     except TimeoutError as error:
-        raise Failure(Code.DEADLINE, f"no part of the body came for {timeout_s:g} s") from error
+        raise Failure(Code.DEADLINE, "the body did not come in time") from error
     except ClientDisconnect as error:
         raise Failure(Code.CANCELLED, "the client left") from error
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from penstock.contracts.errors import Code, Failure
 from services.gateway import problems
@@ -36,24 +36,31 @@ class Relay:
     so that a client can always tell a whole answer from a broken one.
     """
 
-    def __init__(self, receive: Receive, send: Send, headers: Mapping[str, str], keep_alive_s: float) -> None:
-        self._receive = receive
+    def __init__(
+        self, receive: Receive, send: Send, headers: Mapping[str, str], keep_alive_s: float, send_timeout_s: float
+    ) -> None:
         self._send = send
         self._headers = headers
         self._keep_alive_s = keep_alive_s
+        self._send_timeout_s = send_timeout_s
+        self._connected = WhileConnected(receive)
+        self._sending = asyncio.Lock()
         self._started = False
+        self._ended = False
         self._silent = True
+        self._tail = b""
 
     async def run(self, frames: AsyncGenerator[bytes, None]) -> Failure | None:
-        """Sends `frames` until they end or the client leaves, and closes them; what made them fail, or None."""
+        """Sends `frames` until they end or the client leaves, and closes them; what made them fail, or None.
+
+        A client that leaves what is sent unread for `send_timeout_s` counts as one that left.
+        """
         beating = asyncio.create_task(self._beat())
         try:
-            async with WhileConnected(self._receive), aclosing(frames):
+            async with self._connected, aclosing(frames):
                 async for frame in frames:
                     await self._put(frame)
-                if not self._started:
-                    await self._start()
-                await self._send({"type": "http.response.body", "body": b""})
+                await self._end(b"")
         except Failure as failure:
             if failure.code is not Code.CANCELLED or not self._started:
                 await self._fail(failure)
@@ -64,12 +71,25 @@ class Relay:
 
     async def _put(self, frame: bytes) -> None:
         self._silent = False
-        if not self._started:
-            await self._start()
-        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        self._tail = (self._tail + frame)[-4:]
+        await self._write({"type": "http.response.body", "body": frame, "more_body": True})
+
+    async def _end(self, last: bytes) -> None:
+        self._ended = True
+        await self._write({"type": "http.response.body", "body": last})
+
+    async def _write(self, message: Message) -> None:
+        """One at a time, the head before the first."""
+        try:
+            async with self._sending, asyncio.timeout(self._send_timeout_s):
+                if not self._started:
+                    self._started = True
+                    await self._start()
+                await self._send(message)
+        except TimeoutError:
+            raise Failure(Code.CANCELLED, "the client does not read its answer") from None
 
     async def _start(self) -> None:
-        self._started = True
         # nothing on the way may hold events back, join them or compress them
         await _head(
             self._send,
@@ -85,13 +105,24 @@ class Relay:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._keep_alive_s)
-            if self._silent:
-                await self._put(KEEP_ALIVE)
+            if self._ended:
+                return
+            if self._silent and self._between_events() and not self._sending.locked():
+                try:
+                    await self._put(KEEP_ALIVE)
+                except Failure:
+                    self._connected.give_up()
             self._silent = True
+
+    def _between_events(self) -> bool:
+        """A frame may end inside of an event: a comment there would become part of it."""
+        return not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
 
     async def _fail(self, failure: Failure) -> None:
         if not self._started:
+            self._ended = True
             await refuse(self._send, failure, self._headers)
             return
         event = b"data: " + problems.document(failure) + b"\n\n"
-        await self._send({"type": "http.response.body", "body": event})
+        with suppress(Failure):
+            await self._end(event if self._between_events() else b"\n\n" + event)

@@ -104,6 +104,8 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
                     sse_keep_alive_s=0.3,
                     body_timeout_s=1.0,
                     body_max_bytes=2_000_000,
+                    bodies_max_bytes=5_000_000,
+                    request_timeout_s=8.0,
                     requests_max=50,
                 ),
                 "gateway",

@@ -150,12 +150,58 @@ async def test_a_client_that_stops_sending_its_body_is_given_up(plane: EdgePlane
     writer.close()
 
 
+async def test_a_client_that_drips_its_body_is_given_up_when_the_request_has_taken_too_long(plane: EdgePlane) -> None:
+    key = await plane.key()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(plane.url.rpartition(":")[2]))
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 900\r\n\r\n"
+    )
+    writer.write(head.encode())
+
+    async def dripping() -> None:
+        while True:
+            writer.write(b" ")
+            await asyncio.sleep(0.2)
+
+    drips = asyncio.create_task(dripping())
+    answer = await asyncio.wait_for(reader.read(200), 15)
+    drips.cancel()
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    writer.close()
+
+
+async def test_bodies_that_are_held_at_once_have_a_limit_of_their_own(plane: EdgePlane) -> None:
+    plane.provider.script(model.hang(), model="hang")
+    padding = "x" * 1_500_000
+    ask = ASK | {"model": "hanging", "user": padding}
+    async with plane.client(await plane.key()) as client:
+        held = [asyncio.create_task(client.post("/v1/chat/completions", json=ask)) for _ in range(4)]
+        done, pending = await asyncio.wait(held, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        assert {task.result().status_code for task in done} == {503}
+        assert {task.result().headers["retry-after"] for task in done} == {"1"}
+        for task in pending:
+            task.cancel()
+
+        async def room() -> None:
+            answer = await client.post("/v1/chat/completions", json=ASK | {"user": padding})
+            assert answer.status_code == 200
+
+        await eventually(room)
+
+
 async def test_unknown_paths_and_methods_have_the_same_form(plane: EdgePlane) -> None:
     async with plane.client(await plane.key()) as client:
         unknown = await client.get("/v2/everything")
         method = await client.delete("/v1/models")
+        options = await client.options("/v1/models")
+        slash = await client.get("/v1/jobs/")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
     assert (method.status_code, method.json()["error"]["code"]) == (405, "invalid")
+    assert method.headers["allow"] == "GET, HEAD"
+    # no browser page of another site is let in
+    assert options.status_code == 405
+    assert "access-control-allow-origin" not in options.headers
+    assert (slash.status_code, "location" in slash.headers) == (404, False)
 
 
 async def test_a_spent_budget_is_402_and_tells_clients_not_to_try_again(plane: EdgePlane) -> None:

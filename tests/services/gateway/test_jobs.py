@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 
 import httpx
+import pytest
 
 from tests.services.gateway.conftest import EdgePlane
 from tests.support import model_server as model
@@ -94,6 +95,25 @@ async def test_ids_that_are_no_ids_are_not_found(plane: EdgePlane) -> None:
     async with plane.client(await plane.key()) as client:
         for id in ("job.*", "%3E", "a" * 65, "..", "job_nothing", "%00"):
             assert (await client.get(f"/v1/jobs/{id}")).status_code == 404, id
+
+
+@pytest.mark.parametrize("number", ["²", "--5", "-", "9" * 5000, "1.5", "many"])
+async def test_a_number_that_is_none_is_400_and_never_500(plane: EdgePlane, number: str) -> None:
+    async with plane.client(await plane.key()) as client:
+        assert (await client.get("/v1/jobs", params={"limit": number})).status_code == 400
+        assert (await client.get("/v1/jobs/job_1/events", params={"after": number})).status_code == 400
+        header = {b"last-event-id": number.encode("latin-1")}
+        assert (await client.get("/v1/jobs/job_1/events", headers=header)).status_code == 400
+
+
+async def test_head_is_answered_without_following_the_job(plane: EdgePlane) -> None:
+    plane.provider.script(model.hang(), model="hang")
+    async with plane.client(await plane.key()) as client:
+        id = (await client.post("/v1/jobs", json=JOB | {"model": "hanging"})).json()["id"]
+        answer = await client.head(f"/v1/jobs/{id}/events")
+        assert (answer.status_code, answer.headers["content-length"]) == (200, "0")
+        assert (await client.head(f"/v1/jobs/{id}")).status_code == 200
+        await client.post(f"/v1/jobs/{id}/cancel")
 
 
 async def test_a_job_that_cannot_be_read_is_400_with_a_sentence(plane: EdgePlane) -> None:
