@@ -148,6 +148,8 @@ class Listener(Generic[Body]):
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
+            if self._consumer.gather_s and len(self._waiting) < self._batch_max:
+                await asyncio.sleep(self._consumer.gather_s)
             if self._lost_after is not None:
                 await self._find_lost(self._lost_after)
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_max))]

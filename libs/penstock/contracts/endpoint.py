@@ -131,7 +131,10 @@ class Event(Generic[Body]):
 
 @dataclass(frozen=True)
 class Consumer:
-    """One durable pull consumer on a stream. `held_max` is how many may be delivered and not yet acknowledged."""
+    """One durable pull consumer on a stream. `held_max` is how many may be delivered and not yet acknowledged.
+
+    `gather_s`: how long a listener waits for more before it handles what has come; for work that nobody waits for.
+    """
 
     name: str
     store: StreamStore
@@ -139,6 +142,7 @@ class Consumer:
     used_by: str
     ack_wait_s: int = 30
     held_max: int = 1000
+    gather_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -337,8 +337,8 @@ AUDIT_BATCH = Event(
     emitted_by=(*DATA_PLANE, POLICY),
     heard_by=(AUDIT, POLICY),
 )
-AUDIT_SINK = Consumer("notary", AUDIT_LOG, "penstock.audit.*.*", used_by=AUDIT, held_max=256)
-SETTLE_SINK = Consumer("settle", AUDIT_LOG, "penstock.audit.*.*", used_by=POLICY, held_max=256)
+AUDIT_SINK = Consumer("notary", AUDIT_LOG, "penstock.audit.*.*", used_by=AUDIT, held_max=256, gather_s=0.05)
+SETTLE_SINK = Consumer("settle", AUDIT_LOG, "penstock.audit.*.*", used_by=POLICY, held_max=256, gather_s=0.05)
 AUDIT_TRAIL = Call(
     Subject("penstock.v1.{tenant}.api.trail"),
     audit.TrailRequest,
