@@ -142,7 +142,7 @@ def _messages(raw: msgspec.Raw) -> list[msgspec.Raw]:
         messages = msgspec.json.decode(raw, type=list[msgspec.Raw])
         for message in messages:
             msgspec.json.decode(message, type=_Role)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid("input.messages", "it must be a list of objects, each with a role") from error
     if not messages:
         raise _invalid("input.messages", "there is no message")
@@ -152,7 +152,7 @@ def _messages(raw: msgspec.Raw) -> list[msgspec.Raw]:
 def _read(job: Job, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(job.input, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid("input", f"it cannot be read as the input of a {job.kind} job: {error}") from error
 
 

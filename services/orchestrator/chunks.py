@@ -125,7 +125,7 @@ class AnswerReader:
             return ""
         try:
             chunk = _decoder.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Failure(Code.UPSTREAM, "the model's stream cannot be read") from error
         if chunk.error is not None:
             raise Failure(Code.UPSTREAM, "the model's provider reported an error in the middle of its answer")

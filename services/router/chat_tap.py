@@ -70,8 +70,9 @@ class Told(msgspec.Struct):
 def read_whole(body: bytes) -> Told:
     """A plain answer. Raises Fault for an error inside it, and for what is no chat completion."""
     try:
+        _check_text(body)
         whole = _WHOLE.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Fault(FaultKind.GARBAGE, "the provider's answer is not a chat completion", sent=True) from None
     if not is_nothing(whole.error):
         raise told(read_error(whole.error))
@@ -147,16 +148,23 @@ def without_usage(event: SseEvent) -> bytes:
     return name + b"data: " + msgspec.json.encode(fields) + b"\n\n"
 
 
+def _check_text(data: bytes) -> None:
+    """Raises UnicodeDecodeError: what is only passed on is read by somebody who expects UTF-8."""
+    if not data.isascii():
+        data.decode()
+
+
 def _decode(data: bytes) -> _Chunk | None:
     """None for JSON of another shape: it is passed on as it is, and counts as content."""
     try:
+        _check_text(data)
         return _CHUNK.decode(data)
     except msgspec.ValidationError:
         pass
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Fault(FaultKind.GARBAGE, "the provider's stream is not JSON", sent=True) from None
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Fault(FaultKind.GARBAGE, "the provider's stream is not JSON", sent=True) from None
     return None

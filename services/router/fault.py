@@ -121,14 +121,14 @@ def read_error(raw: msgspec.Raw | bytes) -> ProviderError:
     """An `error` value: an object, or just a text."""
     try:
         return msgspec.json.decode(raw, type=ProviderError)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ProviderError(message=msgspec.Raw(bytes(raw)[: SHOWN_MAX_CHARS * 4]))
 
 
 def _error_in(body: bytes) -> ProviderError:
     try:
         found = msgspec.json.decode(body, type=_ErrorBody | list[_ErrorBody])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ProviderError()
     if isinstance(found, list):  # some Gemini endpoints wrap the error in a list
         return read_error(found[0].error) if found else ProviderError()
@@ -143,6 +143,6 @@ def is_nothing(raw: msgspec.Raw) -> bool:
 def _text(raw: msgspec.Raw) -> str:
     try:
         value = msgspec.json.decode(raw, type=str | int | float | None)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     return "" if value is None else str(value)

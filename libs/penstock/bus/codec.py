@@ -26,6 +26,8 @@ def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
 def decode(kind: type[T], data: bytes) -> T:
     """The value in `data`. Raises Failure(INVALID) that says where it is wrong, and never repeats the data."""
     try:
+        if not data.isascii():
+            data.decode()  # parts that are passed on as they are were never looked into
         key: object = kind
         value: T = _decoder(key).decode(data)
     except msgspec.ValidationError as error:

@@ -91,5 +91,5 @@ def read_failure(data: bytes) -> Failure:
     """The failure in a reply's body; one that cannot be read is `internal`."""
     try:
         return Failure.of(_failure_decoder.decode(data))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Failure(Code.INTERNAL, "a failure that cannot be read")

@@ -55,6 +55,6 @@ class Feed:
             return
         try:
             self._items.append(decoder.decode(message.data))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.disturbed = True  # the call that catches up says what is wrong
         self._bell.set()

@@ -110,6 +110,6 @@ def _arguments(asked: AskedTool) -> msgspec.Raw:
     text = asked.function.arguments.strip().encode() or b"{}"
     try:
         msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Failure(Code.INVALID, "the arguments are not a JSON object") from error
     return msgspec.Raw(text)

@@ -72,7 +72,7 @@ def search_arguments(text: msgspec.Raw, agent: Agent) -> SearchArguments:
     """What the model asks for. Raises Failure INVALID, and DENIED for a collection that the agent does not have."""
     try:
         asked = msgspec.json.decode(text, type=SearchArguments)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Failure(Code.INVALID, f"the arguments do not fit: {error}") from error
     collection = asked.collection or agent.collections[0]
     if collection not in agent.collections:

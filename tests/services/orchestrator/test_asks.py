@@ -57,6 +57,14 @@ def test_an_input_that_does_not_fit_its_kind_is_refused_with_the_field_at_fault(
     assert refusal(job(kind, input)).param == param
 
 
+@pytest.mark.parametrize(
+    "input",
+    [b'"\xff"', b'{"messages":' + b"[" * 2000 + b"]" * 2000 + b"}", b'{"messages":[{"role":"\xff"}]}'],
+)
+def test_an_input_that_is_no_text_or_too_deep_is_refused(input: bytes) -> None:
+    assert refusal(Job("chat", msgspec.Raw(input))).code is Code.INVALID
+
+
 def test_a_tools_arguments_must_be_an_object() -> None:
     assert refusal(job("tool", "[1]", tool="t")).param == "input"
     assert asks.tool_arguments(job("tool", '{"a":1}', tool="t")) == msgspec.Raw(b'{"a":1}')

@@ -65,7 +65,15 @@ def test_tool_calls_without_id_and_index_are_told_apart_by_their_place() -> None
 
 
 @pytest.mark.parametrize(
-    "line", [b"data: {", b"data: 7", b'data: {"choices": 1}', b'data: {"choices":[{"delta":"x"}]}']
+    "line",
+    [
+        b"data: {",
+        b"data: 7",
+        b'data: {"choices": 1}',
+        b'data: {"choices":[{"delta":"x"}]}',
+        b'data: {"choices":[{"delta":{"content":"\xff"}}]}',
+        b'data: {"other":' + b"[" * 2000,
+    ],
 )
 def test_a_stream_that_cannot_be_read_is_the_upstreams_failure(line: bytes) -> None:
     with pytest.raises(Failure) as refused:

@@ -107,7 +107,10 @@ async def test_a_run_is_granted_what_its_agent_needs_and_the_jobs_budget(peers: 
 
 
 async def test_a_refused_tool_is_told_to_the_model_and_the_agent_goes_on(peers: Peers, start: Start) -> None:
-    peers.script = [[("pay", "{}"), ("nosuch", "{}"), ("lookup", "[]")], "I could not"]
+    peers.script = [
+        [("pay", "{}"), ("nosuch", "{}"), ("lookup", "[]"), ("lookup", '{"a":' + "[" * 3000)],
+        "I could not",
+    ]
     peers.denied["pay"] = Failure(Code.DENIED, "paying needs a person", decision="dec_9")
     async with start():
         await peers.submit(job("agent", "go", id="job_a", agent="helper"))
@@ -118,7 +121,7 @@ async def test_a_refused_tool_is_told_to_the_model_and_the_agent_goes_on(peers: 
     assert refused.error is not None and refused.error.code == "denied"
     assert "denied: paying needs a person" in peers.bodies[-1]
     assert "error (not_found): there is no such tool" in peers.bodies[-1]
-    assert "error (invalid): the arguments are not a JSON object" in peers.bodies[-1]
+    assert peers.bodies[-1].count("error (invalid): the arguments are not a JSON object") == 2
 
 
 async def test_a_spent_budget_ends_the_job_with_that_code(peers: Peers, start: Start) -> None:

@@ -102,7 +102,17 @@ def test_an_error_event_is_a_fault(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"{", b"{} {}", b"\xff", b'{"choices":[{"delta":{"content":1}}', b"nope", b'{"choices":5']
+    "data",
+    [
+        b"{",
+        b"{} {}",
+        b"\xff",
+        b'{"choices":[{"delta":{"content":1}}',
+        b"nope",
+        b'{"choices":5',
+        b'{"choices":[{"delta":{"content":"\xff"}}]}',
+        b'{"other":' + b"[" * 100_000,
+    ],
 )
 def test_what_is_not_json_is_garbage(data: bytes) -> None:
     with pytest.raises(Fault) as caught:
@@ -119,7 +129,18 @@ def test_a_plain_answer_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b"<html>", b'{"choices":[]}', b'{"choices":[{}]', b"[]", b'{"choices":{}}']
+    "body",
+    [
+        b"",
+        b"{}",
+        b"<html>",
+        b'{"choices":[]}',
+        b'{"choices":[{}]',
+        b"[]",
+        b'{"choices":{}}',
+        b'{"choices":[{"message":{"content":"\xff"}}]}',
+        b'{"choices":' + b"[" * 100_000,
+    ],
 )
 def test_a_plain_answer_that_is_no_completion_is_garbage(body: bytes) -> None:
     with pytest.raises(Fault) as caught:

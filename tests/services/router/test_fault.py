@@ -27,6 +27,8 @@ def body(message: str = "no", **more: object) -> bytes:
         (429, body(code="insufficient_quota"), FaultKind.KEY),
         (500, b"", FaultKind.TRANSIENT),
         (503, b"\xff\xfe", FaultKind.TRANSIENT),
+        (500, b'{"error":{"message":"caf\xe9"}}', FaultKind.TRANSIENT),
+        (500, b'{"error":' + b"[" * 100_000, FaultKind.TRANSIENT),
         (529, body(type="overloaded_error"), FaultKind.TRANSIENT),
         (408, body(), FaultKind.TRANSIENT),
         (302, b"", FaultKind.GARBAGE),
