@@ -10,6 +10,7 @@ from penstock.bus.limits import JetStreamLimits
 from penstock.bus.setup import Setup, Table
 from penstock.contracts.endpoint import Bucket, Consumer, Event, Journal, StreamStore, Subject, Work
 from penstock.contracts.subjects import BLOB, DLQ, RELEASES
+from tests.support.eventually import eventually
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -54,6 +55,20 @@ SHORT = JetStreamLimits(
     retry_last_s=0.2,
     follow_poll_s=1.0,
 )
+
+
+async def smuggle(bus: Bus, stream: str, subject: str) -> None:
+    """What a client can do that may publish a task and nothing else: a stream acknowledges to any reply subject, with
+    the broker's own rights, so that its answer is stored wherever the client wants."""
+    before = await bus.jetstream.last(stream, subject)
+    bus.connection.publish("test.tasks.acme.any", b'{"n":1}', reply=subject)
+
+    async def stored() -> None:
+        last = await bus.jetstream.last(stream, subject)
+        assert last is not None
+        assert before is None or last.sequence > before.sequence
+
+    await eventually(stored)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 from penstock.bus.append import Fenced, append
 from penstock.bus.codec import decode, encode
 from penstock.bus.jetstream import JetStream, Record
+from penstock.bus.stored import is_foreign
 from penstock.contracts.endpoint import Bucket
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id, token
@@ -50,7 +51,7 @@ class BucketHandle(Generic[Body]):
         `fresh` asks the leader, which is right where it must not be missed that something is there.
         """
         record = await self._record(key, fresh)
-        return None if record is None or _gone(record) else self._entry(record)
+        return None if record is None or self._absent(record) else self._entry(record)
 
     async def put(self, key: str, value: Body) -> int:
         """Writes whatever was there before; the new revision."""
@@ -63,7 +64,7 @@ class BucketHandle(Generic[Body]):
             return await self._write(key, encode(value), 0)
         except Fenced:
             record = await self._record(key, fresh=True)
-            if record is not None and not _gone(record):
+            if record is not None and not self._absent(record):
                 raise
             return await self._write(key, encode(value), record.sequence if record is not None else 0)
 
@@ -97,7 +98,7 @@ class BucketHandle(Generic[Body]):
                 found.pop(record.subject, None)
                 found[record.subject] = record
             if len(page) < _PAGE:
-                return [record for record in found.values() if not _gone(record)]
+                return [record for record in found.values() if not self._absent(record)]
             after = page[-1].sequence
 
     def _subject(self, key: str) -> str:
@@ -122,6 +123,18 @@ class BucketHandle(Generic[Body]):
             event_id=new_id("set"),
         )
 
+    def _absent(self, record: Record) -> bool:
+        """Deleted, or nothing that anybody could have put there: neither ours nor readable."""
+        if record.headers.get(OPERATION) in ("DEL", "PURGE") or _MARKER in record.headers:
+            return True
+        if not is_foreign(record):
+            return False
+        try:
+            decode(self._kind, record.data)
+        except Failure:
+            return True
+        return False
+
     def _entry(self, record: Record) -> Entry[Body]:
         key = record.subject.removeprefix(self._prefix)
         try:
@@ -129,7 +142,3 @@ class BucketHandle(Generic[Body]):
         except Failure as failure:
             raise Failure(Code.INTERNAL, f"{self._stream} holds an unreadable value: {failure.detail}") from failure
         return Entry(key, value, record.sequence, record.time)
-
-
-def _gone(record: Record) -> bool:
-    return record.headers.get(OPERATION) in ("DEL", "PURGE") or _MARKER in record.headers

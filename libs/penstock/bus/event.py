@@ -1,6 +1,7 @@
 """Event: something that happened, kept for a while; at least once, any number of listeners."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 
@@ -9,15 +10,18 @@ from penstock.bus.call import time_left
 from penstock.bus.codec import encode
 from penstock.bus.dead_letter import DeadLetters
 from penstock.bus.headers import meta_headers
-from penstock.bus.jetstream import JetStream
+from penstock.bus.jetstream import JetStream, Record
 from penstock.bus.listen import Listener
 from penstock.bus.message import Message
-from penstock.bus.stored import Stored, open_record
+from penstock.bus.stored import Stored, is_foreign, open_record
 from penstock.contracts.endpoint import Consumer, Event
+from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
 from penstock.contracts.meta import Meta
 
 Body = TypeVar("Body")
+
+_log = logging.getLogger("penstock.bus")
 
 __all__ = ["Events", "Listener", "Stored"]
 
@@ -105,7 +109,19 @@ class Events:
     async def read(self, event: Event[Body], *, after: int = 0, limit: int = 1000, **tokens: str) -> list[Stored[Body]]:
         """What is stored after sequence `after`, oldest first; tokens that are not named match anything."""
         records = await self._jetstream.read(event.store.name, event.subject.within(**tokens), after=after, limit=limit)
-        return [await open_record(event.body, record, self._bodies) for record in records]
+        opened = [await self._open(event, record) for record in records]
+        return [stored for stored in opened if stored is not None]
+
+    async def _open(self, event: Event[Body], record: Record) -> Stored[Body] | None:
+        """None for what cannot be read and nobody emitted: it must not hold up those who read."""
+        try:
+            return await open_record(event.body, record, self._bodies)
+        except Failure as failure:
+            if failure.code is not Code.INVALID or not is_foreign(record):
+                raise
+            fields = {"subject": record.subject, "sequence": record.sequence}
+            _log.warning("what nobody emitted was passed over", extra={"fields": fields})
+            return None
 
     async def follow(self, event: Event[Body], *, after: int = 0, **tokens: str) -> AsyncGenerator[Stored[Body], None]:
         """What is stored after `after`, then what comes: in order, each once, across reconnects. Never ends by itself.
@@ -128,7 +144,9 @@ class Events:
                 )
                 for record in records:
                     after = record.sequence
-                    yield await open_record(event.body, record, self._bodies)
+                    stored = await self._open(event, record)
+                    if stored is not None:
+                        yield stored
                 search.found(len(records))
                 if len(records) < limits.page_max_messages:
                     await bell.wait(search.pause_s() or limits.follow_poll_s)

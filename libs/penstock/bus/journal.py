@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from penstock.bus.append import Fenced, append
 from penstock.bus.codec import decode, encode
 from penstock.bus.jetstream import JetStream, Record
+from penstock.bus.stored import is_foreign
 from penstock.contracts.endpoint import Journal
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
@@ -35,7 +36,8 @@ class JournalWriter(Generic[Body]):
         async with self._lock:
             last = await self._jetstream.last(self._stream, self.subject)
             records = await self._read_to(last.sequence) if last is not None else []
-            loaded = [(record.sequence, self._decode(record)) for record in records]
+            # what has no id was not appended by a writer: it took a sequence, and says nothing
+            loaded = [(r.sequence, self._decode(r)) for r in records if not is_foreign(r)]
             self.events = [event for _, event in loaded]
             self.sequence = records[-1].sequence if records else 0
             self._unknown = False

@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 
 from penstock.bus.body import Bodies
 from penstock.bus.codec import decode
-from penstock.bus.jetstream import Record
+from penstock.bus.jetstream import MESSAGE_ID, Record
 
 Body = TypeVar("Body")
 
@@ -22,6 +22,12 @@ class Stored(Generic[Body]):
 
     def __repr__(self) -> str:
         return f"Stored({self.sequence}, {self.subject!r}, {self.body!r})"
+
+
+def is_foreign(record: Record) -> bool:
+    """Whether none of our verbs stored it: they all give an id. A client that may publish to one stream can have the
+    broker's acknowledgement, which has no headers, stored by another: it names that stream's subject as its inbox."""
+    return MESSAGE_ID not in record.headers
 
 
 async def open_record(kind: type[Body], record: Record, bodies: Bodies) -> Stored[Body]:

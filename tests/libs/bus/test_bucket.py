@@ -11,7 +11,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import InvalidToken
 from tests.support.eventually import eventually
 from tests.support.nats_server import NatsServer
-from tests.support.verbs import LEASES, PLACES, Note, verbs_bus
+from tests.support.verbs import LEASES, PLACES, Note, smuggle, verbs_bus
 from tests.support.wire import wire
 
 
@@ -31,6 +31,19 @@ async def test_a_key_that_was_never_written_is_none(nats_url: str) -> None:
     async with verbs_bus(nats_url) as bus:
         assert await bus.bucket(PLACES).get("a") is None
         assert await bus.bucket(PLACES).get("a", fresh=True) is None
+
+
+async def test_what_nobody_put_is_as_if_it_were_not_there(nats_url: str) -> None:
+    async with verbs_bus(nats_url) as bus:
+        places = bus.bucket(PLACES)
+        await places.put("a", Note(1))
+        await smuggle(bus, "KV_places", "$KV.places.b")
+        assert [entry.key for entry in await places.entries()] == ["a"]
+        assert await places.keys() == ["a"]
+        assert await places.get("b") is None
+        assert await places.get("b", fresh=True) is None
+        await places.create("b", Note(2))
+        assert [entry.value for entry in await places.entries()] == [Note(1), Note(2)]
 
 
 async def test_create_writes_only_where_nothing_is(nats_url: str) -> None:

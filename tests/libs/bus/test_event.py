@@ -11,8 +11,23 @@ from penstock.contracts.ids import InvalidToken
 from penstock.contracts.meta import Meta
 from tests.support.eventually import eventually
 from tests.support.nats_server import NatsServer
-from tests.support.verbs import NOTED, Note, verbs_bus
+from tests.support.verbs import NOTED, Note, smuggle, verbs_bus
 from tests.support.wire import wire
+
+
+async def test_what_nobody_emitted_is_passed_over(nats_url: str) -> None:
+    async with verbs_bus(nats_url) as bus:
+        await bus.emit(NOTED, Note(1), Meta(), topic="a")
+        await smuggle(bus, "NOTES", "test.notes.a")
+        await bus.emit(NOTED, Note(2), Meta(), topic="a")
+        assert [stored.sequence for stored in await bus.read(NOTED, topic="a")] == [1, 3]
+        follower = Follower(bus, topic="a")
+        await follower.reached(2)
+        await smuggle(bus, "NOTES", "test.notes.a")
+        await bus.emit(NOTED, Note(3), Meta(), topic="a")
+        await follower.reached(3)
+        assert follower.notes == [Note(1), Note(2), Note(3)]
+        await follower.stop()
 
 
 class Follower:

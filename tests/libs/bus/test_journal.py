@@ -12,7 +12,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.meta import EVENT_ID
 from tests.support.eventually import eventually
 from tests.support.nats_server import NatsServer
-from tests.support.verbs import LOG, SHORT, Note, verbs_bus
+from tests.support.verbs import LOG, SHORT, Note, smuggle, verbs_bus
 from tests.support.wire import wire
 
 
@@ -36,6 +36,20 @@ async def test_what_was_appended_is_loaded_in_order(nats_url: str) -> None:
         reader = bus.journal(LOG, key="a")
         assert await reader.load() == [(1, Note(0)), (2, Note(1)), (3, Note(2))]
         assert (reader.sequence, reader.events) == (3, [Note(0), Note(1), Note(2)])
+
+
+async def test_what_nobody_appended_fences_the_writer_and_is_passed_over(nats_url: str) -> None:
+    async with verbs_bus(nats_url) as bus:
+        writer = bus.journal(LOG, key="a")
+        await writer.append(Note(1))
+        await smuggle(bus, "LOGS", "test.log.a")
+        with pytest.raises(Fenced):
+            await writer.append(Note(2))
+        assert await writer.load() == [(1, Note(1))]
+        assert await writer.append(Note(2)) == 3
+        assert await events_of(bus, "a") == [Note(1), Note(2)]
+        await smuggle(bus, "LOGS", "test.log.b")
+        assert await events_of(bus, "b") == []
 
 
 async def test_journals_of_other_keys_do_not_disturb(nats_url: str) -> None:
