@@ -89,9 +89,14 @@ def _event(grants: Grants, service: str, endpoint: Event[object]) -> None:
     if service in endpoint.emitted_by:
         own = "{service}" in endpoint.subject.pattern
         grants.publish.add(endpoint.subject.within(service=service) if own else endpoint.subject.wildcard)
-    if service in endpoint.heard_by or service in endpoint.emitted_by:
+    # who writes its own part of a log that many write does not read the others'
+    shared = "{service}" in endpoint.subject.pattern
+    if service in endpoint.heard_by or (service in endpoint.emitted_by and not shared):
         grants.subscribe.add(endpoint.subject.wildcard)
         _reading(grants, endpoint.store)
+    elif service in endpoint.emitted_by:
+        # whether it is set up right is checked at the start, and whether it is there all the time
+        grants.publish.add(f"$JS.API.STREAM.INFO.{endpoint.store.name}")
 
 
 def _work(grants: Grants, service: str, endpoint: Work[object]) -> None:

@@ -91,7 +91,9 @@ def subscribers(endpoint: object) -> dict[str, tuple[str, ...]]:
     if isinstance(endpoint, Call | Stream):
         return {concrete(endpoint.subject): (endpoint.answered_by,)}
     if isinstance(endpoint, Event):
-        return {concrete(endpoint.subject): endpoint.heard_by + endpoint.emitted_by}
+        # who writes its own part of a shared log does not read the others'; a log of one writer is read by it too
+        shared = "{service}" in endpoint.subject.pattern
+        return {concrete(endpoint.subject): endpoint.heard_by + (() if shared else endpoint.emitted_by)}
     if isinstance(endpoint, Work | Journal):
         return {concrete(endpoint.subject): ()}
     assert isinstance(endpoint, Bucket)
@@ -187,6 +189,21 @@ async def test_nobody_listens_in_on_others(secured: Secured, name: str) -> None:
         await settle(client)
         assert any("permissions violation" in e.lower() for e in secured.denied[name]), f"{name} hears {subject}"
         await subscription.unsubscribe()
+    await client.close()
+
+
+@pytest.mark.parametrize("name", ["gateway", "router", "tool_executor", "context", "orchestrator", "tenant-acme"])
+async def test_who_writes_audit_records_may_not_read_them(secured: Secured, name: str) -> None:
+    client = await secured.connect(name)
+    for subject in (
+        "$JS.API.DIRECT.GET.AUDIT",
+        "$JS.API.DIRECT.GET.AUDIT.penstock.audit.acme.router",
+        "$JS.API.STREAM.MSG.GET.AUDIT",
+    ):
+        secured.denied[name].clear()
+        await client.publish(subject, b"{}")
+        await settle(client)
+        assert any("permissions violation" in e.lower() for e in secured.denied[name]), f"{name} reads {subject}"
     await client.close()
 
 
