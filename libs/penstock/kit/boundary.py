@@ -62,9 +62,10 @@ class Action:
         """
         self._usage = usage or Usage()
         self._cost_nano = cost_nano
-        self._price_version = price_version
-        self._deployment = deployment
-        self._result_digest = result_digest
+        # a record that is too large would be none
+        self._price_version = price_version[:RESOURCE_MAX_CHARACTERS]
+        self._deployment = deployment[:RESOURCE_MAX_CHARACTERS]
+        self._result_digest = result_digest[:RESOURCE_MAX_CHARACTERS]
         self._status = status
         self._code = code
 
@@ -217,7 +218,10 @@ class _Attempt(AbstractAsyncContextManager[Action]):
         outcome = self._action._outcome(self._question, self._meta, error, latency_ms)
         boundary._metrics.outcomes.add(outcome.action, outcome.status)
         tenant = self._action.decision.context.tenant or self._meta.tenant
-        self._place.put(boundary._recorder.envelope(outcome, tenant), tenant)
+        try:
+            self._place.put(boundary._recorder.envelope(outcome, tenant), tenant)
+        finally:
+            self._place.give_back()
 
 
 def resource_name(question: Question) -> str:

@@ -102,6 +102,7 @@ class Identities:
         self._keys: dict[str, Ed25519PublicKey] = {}
         self._cache: OrderedDict[bytes, tuple[str, Claims]] = OrderedDict()
         self._looked_at = float("-inf")
+        self._answered = True
         self._looking = asyncio.Lock()
 
     async def verify(self, token: str) -> Claims:
@@ -145,13 +146,23 @@ class Identities:
             del self._cache[digest]
 
     async def _look_for(self, kid: str) -> None:
-        """Who names a new key while it is looked up waits for that look."""
+        """Who names a new key while it is looked up waits for that look. Raises Failure(UNAVAILABLE)."""
+        unavailable = Failure(Code.UNAVAILABLE, "the key of the token cannot be looked up", retry_after_s=1.0)
         async with self._looking:
-            now = self._clock.monotonic()
-            if kid in self._keys or now - self._looked_at < RELOAD_EVERY_S:
+            if kid in self._keys:
                 return
-            self._looked_at = now
-            entry = await self._bucket.get(kid)
+            if self._clock.monotonic() - self._looked_at < RELOAD_EVERY_S:
+                if not self._answered:
+                    raise unavailable  # who is not known to be bad is not refused as bad
+                return
+            self._looked_at = self._clock.monotonic()
+            try:
+                entry = await self._bucket.get(kid)
+            except Failure as failure:
+                self._answered = False
+                self._looked_at = self._clock.monotonic()
+                raise unavailable from failure
+            self._answered = True
             public = None if entry is None else _public(entry.value)
             if public is not None:
                 self._keys[kid] = public

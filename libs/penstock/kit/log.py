@@ -28,7 +28,7 @@ _SECRET_TEXT = re.compile(
     r"|(?i:bearer)\s+[^\s\"']+"
     r"|\b(?:sk|pk|psk|rk|ghp|gho|xox[abp])[-_][A-Za-z0-9_-]{12,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user:password in a URL
+    r"|(?<=://)[^/\s@]+(?=@)"  # user:password, or a token alone, in a URL
 )
 
 

@@ -229,6 +229,16 @@ async def test_a_status_that_the_action_settled_stands(
     assert (outcome.status, outcome.code) == ("unknown", "unknown_outcome")
 
 
+async def test_an_outcome_with_a_text_without_end_is_recorded_cut(
+    policy: Policy, bus: Bus, boundary: Boundary, recorder: Recorder
+) -> None:
+    async with boundary.action(question(), META) as action:
+        action.settle(deployment="d" * 70_000, price_version="p" * 70_000, result_digest="r" * 70_000)
+    (outcome,) = await outcomes(bus, recorder)
+    assert (outcome.deployment, outcome.price_version) == ("d" * 256, "p" * 256)
+    assert recorder.waiting == 0
+
+
 async def test_without_a_policy_service_nothing_is_done(bus: Bus, nats_url: str, metrics: Metrics, log: Log) -> None:
     lonely = await Bus.connect(BusConfig(url=nats_url, principal="router", no_responders_s=0.1))
     recorder = Recorder(lonely, "router", SystemClock(), metrics, log)

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from penstock.bus import Bus
+from penstock.bus import Bus, BusConfig
+from penstock.bus.limits import JetStreamLimits
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import KEYS
@@ -164,6 +165,21 @@ async def test_unknown_keys_are_looked_for_once_a_second(bus: Bus, metrics: Metr
     await refusal(identities, late.token())
     clock.move(1.0)
     assert (await identities.verify(late.token())).tenant == "acme"
+
+
+async def test_a_key_that_cannot_be_looked_up_is_unavailable_for_all_who_name_it(
+    metrics: Metrics, nats_url: str
+) -> None:
+    # the bucket is not there: nobody can say whether the token is good
+    limits = JetStreamLimits(attempt_s=0.1, budget_s=0.1)
+    bus = await Bus.connect(BusConfig(url=nats_url, principal="router", jetstream=limits))
+    identities = Identities(bus, SystemClock(), metrics)
+    token = TestSigner("k9").token()
+    for _ in range(3):
+        with pytest.raises(Failure) as caught:
+            await identities.verify(token)
+        assert caught.value.code is Code.UNAVAILABLE
+    await bus.close()
 
 
 async def test_a_key_taken_away_is_believed_no_more(bus: Bus, identities: Identities, signer: TestSigner) -> None:

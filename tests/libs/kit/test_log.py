@@ -52,6 +52,7 @@ def test_a_log_of_a_message_names_what_it_belongs_to() -> None:
         f"Authorization: Bearer {JWT[:9]}abc",
         "sk-proj-abcdefghijklmnop",
         "nats://alice:wonderland@broker:4222",
+        "nats://wonderland@broker:4222",
         "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIP\n-----END PRIVATE KEY-----",
     ],
 )
