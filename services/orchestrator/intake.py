@@ -49,15 +49,14 @@ class Intake:
                 raise Release(max(self._pause_s, failure.retry_after_s)) from failure
             if failure.code is Code.INTERNAL and item.deliveries < JOB.attempts_max:
                 raise
-            await self._refuse(meta, job.id, job.kind, failure, item.sequence)
+            await self._refuse(meta, _named(job, meta), job.kind, failure, item.sequence)
             raise Discard(failure) from failure
 
     async def bad(self, bad: Bad) -> None:
         """Tells the sender of a job that cannot be read, where it is known which job it was meant to be."""
-        id = bad.meta.job
-        if not id and bad.meta.idempotency_key:
-            id = job_id(bad.meta.tenant, bad.meta.idempotency_key)
-        await self._refuse(bad.meta, id, bad.tokens.get("kind", ""), bad.reason, bad.sequence)
+        await self._refuse(
+            bad.meta, bad.meta.job or _of_key(bad.meta), bad.tokens.get("kind", ""), bad.reason, bad.sequence
+        )
 
     async def _refuse(self, meta: Meta, job: str, kind: str, failure: Failure, sequence: int) -> None:
         tenant = meta.tenant
@@ -71,6 +70,15 @@ class Intake:
         await self._bus.emit(JOB_EVENT, event, about, message_id=message_id, tenant=tenant, job=job)
         state: State = "denied" if failure.code in REFUSED_BY_POLICY else "failed"
         await self._index.put(tenant, JobView(job, kind, state, now, now, error=event.error))
+
+
+def _named(job: Job, meta: Meta) -> str:
+    """What its sender knows the job by: an id that cannot be one is known to nobody, but its key may be."""
+    return job.id if is_token(job.id) else _of_key(meta)
+
+
+def _of_key(meta: Meta) -> str:
+    return job_id(meta.tenant, meta.idempotency_key) if meta.idempotency_key else ""
 
 
 def _digest(text: str) -> str:

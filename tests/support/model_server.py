@@ -416,7 +416,7 @@ class _Connection(asyncio.Protocol):
         content, self._buffer = rest[:length], rest[length:]
         try:
             fields = msgspec.json.decode(content, type=dict[str, object])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             fields = {}
         return Received(first.split(" ")[1], headers, content, fields)
 
