@@ -349,6 +349,10 @@ class ModelServer:
     def script(self, *replies: Reply, model: str = "") -> None:
         self._scripts[model] = list(replies)
 
+    def unscript(self, model: str) -> None:
+        """Requests for that model get again what all others get."""
+        self._scripts.pop(model, None)
+
     def asked(self, model: str) -> int:
         """How many requests came for a model."""
         return sum(request.model == model for request in self.received)
