@@ -127,7 +127,8 @@ class Events:
         """What is stored after `after`, then what comes: in order, each once, across reconnects. Never ends by itself.
 
         A live subscription only wakes it; what it yields is read from the stream by sequence. It waits for a broker
-        that is away. Close it (`aclosing`) when done.
+        that is away as long as a read is tried (`budget_s`), then raises Failure(UNAVAILABLE). Close it (`aclosing`)
+        when done.
         """
         limits = self._jetstream.limits
         bell = _Bell()

@@ -31,7 +31,7 @@ async def test_a_round_trip_that_is_cancelled_leaves_the_reader_alive(bus: Bus) 
         await asyncio.sleep(0)
         trip.cancel()
         await asyncio.wait([trip])
-    assert await bus.connection.round_trip(2.0) > 0
+    assert await bus.connection.round_trip(2.0) >= 0
     assert not bus.connection._client.reader_is_dead()
 
 
@@ -43,7 +43,7 @@ async def test_an_answer_that_comes_too_late_leaves_the_reader_alive(broker: Nat
             await bus.connection.round_trip(0.05)
         link.resume()
         assert caught.value.code is Code.UNAVAILABLE
-        assert await bus.connection.round_trip(2.0) > 0
+        assert await bus.connection.round_trip(2.0) >= 0
         assert not bus.connection._client.reader_is_dead()
         await bus.close()
 
@@ -144,7 +144,7 @@ async def test_a_key_that_is_taken_away_and_given_back_is_used_again(tmp_path: P
             assert bus.connected
 
         await eventually(back, within_s=10)
-        assert (await bus.connection.round_trip(2.0)) > 0
+        assert (await bus.connection.round_trip(2.0)) >= 0
         await bus.close()
 
 
@@ -156,7 +156,7 @@ async def test_a_line_that_the_broker_does_not_take_costs_a_reconnect_and_not_th
         assert bus.connected
 
     await eventually(back)
-    assert await bus.connection.round_trip(2.0) > 0
+    assert await bus.connection.round_trip(2.0) >= 0
 
 
 @pytest.mark.parametrize(
