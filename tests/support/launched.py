@@ -15,6 +15,7 @@ from penstock.bus import Bus, BusConfig
 from penstock.client import Penstock
 from penstock.client.profile import FILE_NAME, Profile, read_profile
 from penstock.contracts.audit import Record
+from penstock.contracts.errors import Failure
 from penstock.contracts.jobs import TokenRequest
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import AccountQuery, Balance
@@ -97,6 +98,19 @@ class LaunchedPlane:
         """A new API key of the plane's tenant, good within a second."""
         wanted = ApiKey(**{"id": "", "digest": "", "tenant": TENANT, "subject": "user:alice", **fields})  # type: ignore[arg-type]  # checked by create_key
         return create_key(self.layout.config / "keys.json", wanted, time.time())[1]
+
+    async def known_key(self, **fields: object) -> str:
+        """A new API key of the plane's tenant that the policy service has seen."""
+        key = self.key(**fields)
+
+        async def known() -> None:
+            try:
+                await self.token(key)
+            except Failure as failure:
+                raise AssertionError from failure
+
+        await eventually(known, 10, every_s=0.1)
+        return key
 
     @asynccontextmanager
     async def client(self, api_key: str = "") -> AsyncIterator[Penstock]:

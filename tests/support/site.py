@@ -31,13 +31,14 @@ async def _at_once(visit: Visit) -> None:
 class Site:
     """`visits` is every request; `effects` what was done: once for each key, as a server that knows the header does.
 
-    `arrived` is awaited before the answer: a test may hold a request there.
+    `arrived` is awaited before the answer: a test may hold a request there. `echo`: it answers with what it was sent.
     """
 
     port: int = 0
     visits: list[Visit] = field(default_factory=list)
     effects: dict[str, str] = field(default_factory=dict)
     arrived: Arrived = _at_once
+    echo: bool = False
 
     @property
     def url(self) -> str:
@@ -55,7 +56,7 @@ class Site:
         await self.arrived(visit)
         if visit.key:
             self.effects.setdefault(visit.key, visit.item)
-        return web.Response(text=f"charged {visit.item}")
+        return web.Response(text=repr(visit.headers) if self.echo else f"charged {visit.item}")
 
 
 @asynccontextmanager
