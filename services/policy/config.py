@@ -23,6 +23,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     unknown_price: what becomes of an action whose price is not known; estimate_nano_per_token: 10^-9 dollars per token,
     for unknown_price=estimate.
     lease_max_s: how long a reservation holds without an outcome, at most; then it counts as used.
+    key_check_every_s: how often it is looked whether the public key still stands where services look for it.
     expire_every_s: how often reservations are looked at whose lease may be over.
     settled_kept_s: how long a settled attempt is remembered, so that it cannot be reserved again.
     record_timeout_s: how long the audit stream may take for a decision record; then nothing is permitted.
@@ -46,6 +47,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     unknown_price: Literal["deny", "estimate", "free"] = "deny"
     estimate_nano_per_token: NanoPerToken = 15_000
     lease_max_s: Annotated[float, Meta(gt=0, le=7 * 24 * 3600)] = 3600.0
+    key_check_every_s: Annotated[float, Meta(gt=0)] = 5.0
     expire_every_s: Annotated[float, Meta(gt=0)] = 5.0
     settled_kept_s: Count = 900
     record_timeout_s: Seconds = 5.0

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NoReturn
 
 from penstock.contracts.subjects import (
@@ -34,7 +35,8 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     """The service, until the block is left."""
     rules = rulebook(config, parts.config_dir, parts.data_dir, parts.log, parts.metrics)
     signer = signer_at(config.signing_key(parts.data_dir))
-    await publish(parts.bus, parts.identities, signer.public)
+    published = partial(publish, parts.bus, parts.identities, signer.public)
+    await published()
     store = Store(config.store_url.reveal(), timeout_s=config.store_timeout_s)
     rebuilder = Rebuilder(parts.bus, config.rebuild_page_max)
     accounts = Accounts(
@@ -60,6 +62,7 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     ]
     background: list[Background] = [
         Every("reload", config.reload_every_s, rules.look, parts.clock, parts.log).run,
+        Every("key", config.key_check_every_s, published, parts.clock, parts.log).run,
         Every("leases", config.expire_every_s, settler.expire, parts.clock, parts.log).run,
     ]
     try:

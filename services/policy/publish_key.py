@@ -7,7 +7,7 @@ from penstock.kit.identity import Identities
 
 
 async def publish(bus: Bus, identities: Identities, public: Key) -> None:
-    """Returns when the bucket has it and this process believes it."""
+    """Returns when the bucket has it and this process believes it; repeated, since a record may come in its place."""
     bucket = bus.bucket(KEYS)
     found = await bucket.get(public.kid, fresh=True)
     if found is None or found.value != public:

@@ -7,7 +7,7 @@ import pytest
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Balance, Questions
-from penstock.contracts.subjects import POLICY_EVALUATIONS
+from penstock.contracts.subjects import KEYS, POLICY_EVALUATIONS
 from penstock.kit.store import Store
 from tests.services.policy.conftest import Plane, call_tool, complete
 from tests.support.eventually import eventually
@@ -211,3 +211,19 @@ async def test_five_hundred_at_once_from_two_services_never_go_above_one_budget(
     assert (balance.committed_nano, balance.reserved_nano) == (0, 994)
     assert sum(record.reserved_nano for record in await plane.decisions()) == 994
     assert len(await plane.decisions()) == 500
+
+
+async def test_a_record_that_takes_the_place_of_the_public_key_is_replaced_by_the_key(plane: Plane) -> None:
+    plane.key()
+    async with plane.policy(key_check_every_s=0.05):
+        bucket = plane.bus.bucket(KEYS)
+        (kid,) = await bucket.keys()
+        # as the broker would store its own acknowledgement there, if a client named this subject as its reply
+        plane.bus.connection.publish(f"$KV.{KEYS.name}.{kid}", b'{"stream":"JOBS","seq":1}')
+
+        async def back() -> None:
+            entry = await bucket.get(kid, fresh=True)
+            assert entry is not None
+            assert entry.value.kid == kid
+
+        await eventually(back)
