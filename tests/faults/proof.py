@@ -124,24 +124,26 @@ def _enter(account: Account, decision: DecisionRecord, outcome: OutcomeRecord | 
         account.committed += outcome.cost_nano
 
 
-async def settled(world: World, cut_off: Iterable[str] = ()) -> None:
+async def settled(world: World, cut_off: Iterable[str] | None = ()) -> Books:
     """Balances are what the records say, to the nano-dollar; no attempt has two outcomes, and none lacks one but those
-    that a killed process had under way: their actions are `cut_off`, since the last time that this was asked."""
+    that a killed process had under way: their actions are `cut_off` (None: any), since the last time that this was
+    asked."""
     token = await world.plane.token()
-    expected = Counter(cut_off)
 
     async def equal() -> Books:
         found = books(await world.plane.records(), time.time())
         balances = await world.plane.balances(token)
         assert set(found.outcomes.values()) <= {1}, found.outcomes.most_common(3)
         for name, balance in balances.items():
-            assert _of(balance) == found.accounts.get(name, Account()), name
+            account = found.accounts.get(name, Account())
+            assert _of(balance) == account, (name, balance, account)
         lost = Counter(decision.action for attempt, decision in found.open.items() if attempt not in world.lost)
-        assert lost == expected, lost
+        assert cut_off is None or lost == Counter(cut_off), lost
         return found
 
     found = await eventually(equal, SETTLE_S, every_s=0.3)
     world.lost |= found.open.keys()
+    return found
 
 
 def _of(balance: Balance) -> Account:
