@@ -35,6 +35,7 @@ class JobsDesk:
         self.tokens_given = 0
         self.token_life_s = 3600.0
         self.good_tokens: set[str] = set()
+        self.gets_failing = 0
 
     def say(self, type: str, *, live: bool = True, step: str = "") -> None:
         event = jobs.JobEvent(job=JOB, n=len(self.events), type=type, time=0.0, step=step)
@@ -78,6 +79,9 @@ class JobsDesk:
 
     async def _get(self, ref: jobs.JobRef, meta: Meta) -> jobs.JobView:
         self._check(meta)
+        if self.gets_failing:
+            self.gets_failing -= 1
+            raise Failure(Code.UNAVAILABLE, "nobody is there just now")
         self._known(ref.id)
         return jobs.JobView(ref.id, "chat", "completed", 0.0, 0.0)
 

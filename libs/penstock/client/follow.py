@@ -109,18 +109,24 @@ class Follower:
         return [frame for frame in found if self._frames.take(frame, over_gap=True) == "next"]
 
     async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        while True:
-            try:
-                return await ask()
-            except Failure as failure:
-                bound_s = self._limits.patience_s if failure.code in TRANSIENT else 0.0
-                if failure.code is Code.NOT_FOUND:
-                    bound_s = self._appears_within_s
-                if clock() - began >= bound_s:
-                    raise
-                await asyncio.sleep(max(self._limits.pause_s, min(failure.retry_after_s, 5.0)))
+        return await patiently(ask, self._limits, self._appears_within_s)
+
+
+async def patiently(ask: Callable[[], Awaitable[Result]], limits: Limits, appears_within_s: float = 0.0) -> Result:
+    """The answer, asked for again while services are away, for as long as the limits say; and for `appears_within_s`
+    while the job is not known."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    while True:
+        try:
+            return await ask()
+        except Failure as failure:
+            bound_s = limits.patience_s if failure.code in TRANSIENT else 0.0
+            if failure.code is Code.NOT_FOUND:
+                bound_s = appears_within_s
+            if clock() - began >= bound_s:
+                raise
+            await asyncio.sleep(max(limits.pause_s, min(failure.retry_after_s, 5.0)))
 
 
 def _final(item: JobEvent | TokenFrame) -> bool:

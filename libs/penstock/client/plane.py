@@ -11,7 +11,7 @@ from typing import TypeVar
 from penstock.bus import Bus, BusConfig, Subscription
 from penstock.client.access import Access
 from penstock.client.feed import Feed
-from penstock.client.follow import Follower, Limits
+from penstock.client.follow import Follower, Limits, patiently
 from penstock.client.order import FINAL_EVENTS
 from penstock.client.profile import Profile, find_profile
 from penstock.contracts import audit, jobs
@@ -205,7 +205,7 @@ class Penstock:
                     raise Failure.of(event.error)
                 if event.type in FINAL_EVENTS:
                     break
-        return await self.get(id)
+        return await patiently(lambda: self.get(id), self._limits)
 
     async def _events(self, id: str, after: int, limit: int) -> Sequence[jobs.JobEvent]:
         return (await self._call(JOB_EVENTS, jobs.JobEventsRequest(id, after, limit))).events

@@ -216,3 +216,11 @@ async def _read(plane: Penstock, seen: list[str]) -> None:
 
 async def _has(seen: list[str], what: str) -> None:
     assert what in seen
+
+
+async def test_a_wait_outlasts_services_that_are_away_when_the_job_is_over(plane: Penstock, desk: JobsDesk) -> None:
+    desk.say("accepted")
+    desk.say("completed")
+    desk.gets_failing = 2
+    assert (await plane.wait(JOB, timeout_s=10)).state == "completed"
+    assert desk.gets_failing == 0
