@@ -3,13 +3,15 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable
+from pathlib import Path
 
 import pytest
 
 from penstock.client import Penstock
 from penstock.contracts.jobs import Job
 from tests.faults.proof import charged_once, completed, log_verifies, settled
-from tests.faults.world import Hold, Phase, World
+from tests.faults.world import Hold, Phase, World, world
+from tests.support.eventually import eventually
 from tests.support.launched import PARTS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
@@ -17,6 +19,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)
 CHATS: tuple[Phase, ...] = ("asked", "streaming")
 AGENTS: tuple[Phase, ...] = ("asked", "tool", "between")
 REACHED_S = 30.0
+FEW = ("broker", "store", "policy", "router", "orchestrator")
+"""Always killed; the others too where there are minutes for it."""
 _tags = (f"k{number}" for number in itertools.count(1))
 
 
@@ -50,38 +54,95 @@ class Crowd:
         for hold in self._holds:
             hold.go.set()
 
-    async def done(self) -> None:
+    async def done(self, client: Penstock | None = None) -> None:
         """All of them completed, each step once."""
         async with asyncio.TaskGroup() as ends:
             for tag in (*self.chats, *self.agents):
-                ends.create_task(completed(self._world, self._client, tag))
+                ends.create_task(completed(self._world, client or self._client, tag))
 
 
-async def survived(world: World, part: str, *, when_back: bool) -> None:
+async def survived(it: World, part: str, *, when_back: bool) -> None:
     """Kills the part under a crowd of jobs, which go on at once or only `when_back`."""
-    async with world.plane.client() as client:
-        crowd = Crowd(world, client)
+    async with it.plane.client() as client:
+        crowd = Crowd(it, client)
         await crowd.gather()
-        killed = world.plane.kill(part)
+        killed = it.plane.kill(part)
         if not when_back:
             crowd.release()
-        await world.plane.back(part, killed)
+        await it.plane.back(part, killed)
         crowd.release()
         await crowd.done()
         for tag in crowd.agents:
-            charged_once(world, tag, requests_max=2 if part == "tool_executor" else 1)
+            charged_once(it, tag, requests_max=2 if part == "tool_executor" else 1)
         tag = next(_tags)
-        await client.submit(world.agent(tag))
-        await completed(world, client, tag)
-        charged_once(world, tag)
+        await client.submit(it.agent(tag))
+        await completed(it, client, tag)
+        charged_once(it, tag)
         await log_verifies(client)
-    await settled(world, CUT_OFF.get(part, ()))
+    await settled(it, CUT_OFF.get(part, ()))
 
 
 CUT_OFF = {"router": ["model.complete"] * 4, "tool_executor": ["tool.call"]}
 """Actions that the killed process itself had under way: nobody can say what came of them, and they count as used."""
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", FEW)
 async def test_jobs_that_go_on_while_a_part_is_dead_end_well(shared_world: World, part: str) -> None:
     await survived(shared_world, part, when_back=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", [part for part in PARTS if part not in FEW])
+async def test_so_they_do_for_every_other_part(shared_world: World, part: str) -> None:
+    await survived(shared_world, part, when_back=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", PARTS)
+async def test_jobs_that_go_on_when_the_part_is_back_end_well(shared_world: World, part: str) -> None:
+    await survived(shared_world, part, when_back=True)
+
+
+@pytest.mark.long
+async def test_everything_at_once_is_survived_too(shared_world: World) -> None:
+    """As when the machine loses its power and the launcher does not."""
+    async with shared_world.plane.client() as client:
+        crowd = Crowd(shared_world, client)
+        await crowd.gather()
+        killed = {part: shared_world.plane.kill(part) for part in PARTS}
+        crowd.release()
+        for part, pid in killed.items():
+            await shared_world.plane.back(part, pid)
+        await crowd.done()
+        for tag in crowd.agents:
+            charged_once(shared_world, tag, requests_max=2)
+        await log_verifies(client)
+    await settled(shared_world, None)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("hard", [True, False])
+async def test_a_plane_that_is_started_again_goes_on_with_its_jobs(tmp_path: Path, hard: bool) -> None:
+    """After kill -9 of the launcher, with which all its parts die, and after an orderly stop."""
+    async with world(tmp_path) as it:
+        async with it.plane.client() as client:
+            crowd = Crowd(it, client)
+            await crowd.gather()
+        pids = [it.plane.pid(part) for part in PARTS]
+        if hard:
+            await it.plane.process.kill()
+        else:
+            assert await it.plane.process.terminate(40.0) == 0
+
+        async def all_gone() -> None:
+            assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+        await eventually(all_gone, 10)
+        crowd.release()
+        await it.plane.start_again()
+        async with it.plane.client() as client:
+            await crowd.done(client)
+            for tag in crowd.agents:
+                charged_once(it, tag, requests_max=2)
+            await log_verifies(client)
+        await settled(it, None if hard else ())

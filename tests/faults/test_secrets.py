@@ -2,11 +2,11 @@
 
 import stat
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import msgspec
 import pytest
+import pytest_asyncio
 
 from penstock.bus.permissions import SETUP
 from penstock.client import job
@@ -16,15 +16,15 @@ from tests.faults.world import SHOP_KEY, UPSTREAM_KEY, World, world
 from tests.support.launched import LaunchedPlane
 from tests.support.model_server import plain, status
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 CHAT = {"model": "chat", "messages": [{"role": "user", "content": "<s9> say the words"}]}
 
 
-@pytest.fixture
-async def talkative(tmp_path: Path) -> AsyncIterator[World]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def talkative(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A plane that logs all that it ever would."""
-    async with world(tmp_path, "--log-level", "debug") as it:
+    async with world(tmp_path_factory.mktemp("secrets"), "--log-level", "debug") as it:
         yield it
 
 

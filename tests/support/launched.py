@@ -33,6 +33,7 @@ TENANT = "default"
 BROKER, STORE = "broker", "store"
 PARTS = (BROKER, STORE, *SERVICES)
 START_S = 60.0
+READY = r'"ready":\{'
 BACK_S = 45.0
 
 Json = dict[str, object]
@@ -85,6 +86,11 @@ class LaunchedPlane:
     async def whole(self) -> None:
         """Returns when every part is ready."""
         await eventually(self._all_ready, BACK_S, every_s=0.1)
+
+    async def start_again(self) -> None:
+        """After the launcher has ended: with the same arguments, in the same folder."""
+        self.process.start()
+        await self.process.says(READY)
 
     async def _all_ready(self) -> None:
         for part in (BROKER, STORE):
@@ -204,7 +210,7 @@ async def launched_plane(
             (folder / "config" / f"{stem}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         arguments = ["up", "--json", "--no-model", "--free-ports", *options, "--data", str(folder)]
         async with module_process("penstock.cli", arguments, environment, start_timeout_s=START_S) as process:
-            await process.says(r'"ready":\{')
+            await process.says(READY)
             plane = LaunchedPlane(process, folder)
             yield plane
             pids = [plane.pid(part) for part in PARTS if _runs(plane, part)]
