@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.client import Penstock
-from penstock.contracts.jobs import Job
-from tests.faults.proof import charged_once, completed, log_verifies, settled
+from penstock.client import Penstock, job
+from penstock.contracts.jobs import Job, JobView
+from tests.faults.proof import charged_once, completed, ended, log_verifies, settled
 from tests.faults.world import Hold, Phase, World, world
 from tests.support.eventually import eventually
 from tests.support.launched import PARTS
@@ -146,3 +146,33 @@ async def test_a_plane_that_is_started_again_goes_on_with_its_jobs(tmp_path: Pat
                 charged_once(it, tag, requests_max=2)
             await log_verifies(client)
         await settled(it, None if hard else ())
+
+
+@pytest.mark.long
+async def test_a_call_that_must_not_be_repeated_is_not_and_its_job_says_so(shared_world: World) -> None:
+    """Its executor dies while the site is asked: whether it took effect nobody can say, and a person is waited for."""
+    plane, tag = shared_world.plane, next(_tags)
+    hold = shared_world.hold(tag, "tool")
+    key = await plane.known_key(scopes=("*", "tools:dangerous"))
+    async with plane.client(key) as client:
+        fire = job("tool", {"item": f"{tag}-1"}, tool="fire", id=f"job_{tag}")
+        await client.submit(fire)
+        await asyncio.wait_for(hold.reached.wait(), REACHED_S)
+        killed = plane.kill("tool_executor")
+        await plane.back("tool_executor", killed)
+        hold.go.set()
+
+        async def blocked() -> JobView:
+            view = await client.get(f"job_{tag}")
+            assert view.state == "blocked", view
+            return view
+
+        await eventually(blocked, 60, every_s=0.3)
+        assert (await client.submit(fire)).duplicate
+        assert len(shared_world.shop.keys(f"{tag}-1")) == 1
+        cancelled = await client.cancel(f"job_{tag}")
+        view, events = await ended(client, f"job_{tag}")
+        assert cancelled.id == view.id and view.state == "cancelled"
+        reasons = [(event.name, event.detail) for event in events if event.type == "blocked"]
+        assert [name for name, _ in reasons] == ["unknown_outcome"] and "fire" in reasons[0][1]
+    await settled(shared_world, None)
