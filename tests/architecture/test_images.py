@@ -29,7 +29,7 @@ CONFIGS: dict[str, type[KitConfig]] = {
     "router": router.Config,
     "tool_executor": tool_executor.Config,
 }
-CONTAINERS = {*SERVICES, "prepare", "setup", "nats", "store", "prometheus", "cli"}
+CONTAINERS = {*SERVICES, "prepare", "setup", "setup-again", "nats", "store", "prometheus", "cli"}
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|SEED|API_KEY|STORE_URL", re.IGNORECASE)
 
 
@@ -201,7 +201,7 @@ def test_each_container_sees_no_volume_but_its_own(compose: dict[str, Service]) 
                 mounted.setdefault(source, set()).add(name)
     users = {volume: names - {"prepare"} for volume, names in mounted.items()}
     assert users.pop("api-keys") == {"policy", "cli"}
-    assert users.pop("operator") == {"setup", "cli"}
+    assert users.pop("operator") == {"setup", "setup-again", "cli"}
     assert users == {name: {name} for name in {*SERVICES, "nats", "store", "prometheus"}}
 
 

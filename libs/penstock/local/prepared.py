@@ -14,9 +14,10 @@ class SetUp:
 
     name = "set-up"
 
-    def __init__(self, url: Callable[[], str], seed_file: str = "") -> None:
+    def __init__(self, url: Callable[[], str], seed_file: str = "", ca_file: str = "") -> None:
         self._url = url
         self._seed_file = seed_file
+        self._ca_file = ca_file
         self._bus: Bus | None = None
         self._again = asyncio.Event()
 
@@ -25,7 +26,7 @@ class SetUp:
         await self.stop()
         self._again.clear()
         try:
-            config = BusConfig(url=self._url(), principal=SETUP, seed_file=self._seed_file)
+            config = BusConfig(url=self._url(), principal=SETUP, seed_file=self._seed_file, tls_ca_file=self._ca_file)
             self._bus = bus = await Bus.connect(config)
             await bus.prepare()
         except Failure as failure:

@@ -96,7 +96,7 @@ class Restarts:
     at_most: int = 10
 
     def pause_s(self, ends_in_a_row: int) -> float:
-        return min(self.first_pause_s * 2.0 ** (ends_in_a_row - 1), self.longest_pause_s)
+        return min(self.first_pause_s * 2.0 ** min(ends_in_a_row - 1, 100), self.longest_pause_s)
 
 
 @dataclass(frozen=True, slots=True)
