@@ -124,7 +124,8 @@ class Host(Generic[ConfigType]):
         said = ""
         tries = 0
         while True:
-            self.readiness.phase = f"starting: {what}: {said}" if said else f"starting: {what}" if what else ""
+            # without a name it is the checks themselves that are waited for: a phase would keep them from passing
+            self.readiness.phase = ": ".join(filter(None, ("starting", what, said))) if what else ""
             try:
                 return await step()
             except Failure as failure:

@@ -343,3 +343,26 @@ async def test_of_two_replicas_one_stops_and_no_caller_notices(caller: Bus, conf
         done.set()
         await asyncio.gather(*asking)
     assert failures == []
+
+
+async def test_a_service_whose_store_was_away_at_its_start_is_ready_when_it_is_back(
+    bus: Bus, config: Config, log: Log, lines: list[str]
+) -> None:
+    tries = 0
+
+    async def store() -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise Failure(Code.UNAVAILABLE, "the store cannot be reached")
+
+    @asynccontextmanager
+    async def with_a_store(config: Config, parts: Parts) -> AsyncIterator[Service]:
+        parts.readiness.add("store", store)
+        yield Service(ROUTER, [])
+
+    async with asyncio.timeout(10), running(with_a_store, config, ROUTER, log=log) as host:
+        status, body = await http(host.health_port, "/ready")
+        assert (status, json.loads(body)["reasons"]) == (200, [])
+    waits = [json.loads(line)["why"] for line in lines if json.loads(line)["event"] == "waiting"]
+    assert waits == ["store: the store cannot be reached"]
