@@ -9,7 +9,7 @@ from docs.make_reference import PAGES
 from penstock.contracts.subjects import ENDPOINTS, SERVICES
 
 ROOT = Path(__file__).parents[2]
-FORBIDDEN = re.compile(r"(^|[^.\w])/(work|farm)/|production-ready", re.IGNORECASE)
+FORBIDDEN = re.compile(r"(^|[^.\w])/(home|root|Users)/|production-ready", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
