@@ -124,7 +124,7 @@ def _enter(account: Account, decision: DecisionRecord, outcome: OutcomeRecord | 
         account.committed += outcome.cost_nano
 
 
-async def settled(world: World, cut_off: Iterable[str] | None = ()) -> Books:
+async def settled(world: World, cut_off: Iterable[str] | None = (), within_s: float = SETTLE_S) -> Books:
     """Balances are what the records say, to the nano-dollar; no attempt has two outcomes, and none lacks one but those
     that a killed process had under way: their actions are `cut_off` (None: any), since the last time that this was
     asked."""
@@ -141,7 +141,7 @@ async def settled(world: World, cut_off: Iterable[str] | None = ()) -> Books:
         assert cut_off is None or lost == Counter(cut_off), lost
         return found
 
-    found = await eventually(equal, SETTLE_S, every_s=0.3)
+    found = await eventually(equal, within_s, every_s=0.3)
     world.lost |= found.open.keys()
     return found
 

@@ -53,6 +53,7 @@ class Chaos:
         self._world = world
         self._client = client
         self._dice = random.Random(SEED)
+        self._killers_dice = random.Random(SEED + 1)  # of its own: the same seed kills the same parts at the same times
         self._numbers = itertools.count(1)
         self._until = time.monotonic() + LASTS_S
         self.report = Report()
@@ -69,8 +70,8 @@ class Chaos:
 
     async def _killer(self) -> None:
         while self._going:
-            await asyncio.sleep(self._dice.uniform(1.0, 8.0))
-            part = self._dice.choice(PARTS)
+            await asyncio.sleep(self._killers_dice.uniform(1.0, 8.0))
+            part = self._killers_dice.choice(PARTS)
             try:
                 self._world.plane.kill(part)
             except (AssertionError, ProcessLookupError):

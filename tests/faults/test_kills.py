@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from penstock.client import Penstock, job
@@ -13,6 +15,7 @@ from tests.faults.proof import charged_once, completed, ended, log_verifies, set
 from tests.faults.world import Hold, Phase, World, world
 from tests.support.eventually import eventually
 from tests.support.launched import PARTS
+from tests.support.model_server import plain
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
@@ -176,3 +179,37 @@ async def test_a_call_that_must_not_be_repeated_is_not_and_its_job_says_so(share
         reasons = [(event.name, event.detail) for event in events if event.type == "blocked"]
         assert [name for name, _ in reasons] == ["unknown_outcome"] and "fire" in reasons[0][1]
     await settled(shared_world, None)
+
+
+@pytest.mark.long
+async def test_the_books_are_equal_after_the_store_died_again_and_again_under_load(tmp_path: Path) -> None:
+    """What it had acknowledged it has, or is told again: a reservation is never forgotten, nor settled twice."""
+    over = asyncio.Event()
+    statuses: Counter[int] = Counter()
+    async with world(tmp_path, "--log-level", "warning") as it:
+        it.provider.script(plain("Hello there."))
+        body = {"model": "chat", "messages": [{"role": "user", "content": "hello"}]}
+        headers = {"authorization": f"Bearer {it.plane.profile.key()}"}
+
+        async def user(http: httpx.AsyncClient) -> None:
+            while not over.is_set():
+                statuses[(await http.post("/v1/chat/completions", json=body)).status_code] += 1
+
+        client = httpx.AsyncClient(base_url=it.plane.state.http_url, headers=headers, timeout=60)
+        async with client as http, asyncio.TaskGroup() as users:
+            for _ in range(16):
+                users.create_task(user(http))
+            for _ in range(8):
+                enough = statuses[200] + 100
+
+                async def some_more(enough: int = enough) -> None:
+                    assert statuses[200] >= enough
+
+                await eventually(some_more, 60, every_s=0.05)
+                await it.plane.back("store", it.plane.kill("store"))
+            over.set()
+        assert set(statuses) <= {200, 503}, statuses
+        # the settlement's patience with a store that is away grows to half a minute
+        await settled(it, (), within_s=120)
+        async with it.plane.client() as own:
+            await log_verifies(own)
