@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from nats.errors import Error as NatsError
@@ -14,6 +15,7 @@ from nats.errors import Error as NatsError
 from penstock.bus.config import BusConfig
 from penstock.bus.lean import Deliver, LeanClient, supported
 from penstock.bus.message import Message
+from penstock.bus.nkey import check_seed
 from penstock.bus.wheel import Wheel
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id, token
@@ -308,8 +310,11 @@ async def _unused(_: object) -> None:
 
 
 async def open_connection(config: BusConfig) -> Connection:
-    """Connects, trying for `connect_timeout_s`; afterwards reconnects for ever. Raises Failure(UNAVAILABLE)."""
+    """Connects, trying for `connect_timeout_s`; afterwards reconnects for ever. Raises Failure UNAVAILABLE, and INVALID
+    for a seed file that is none."""
     token("principal", config.principal)
+    if config.seed_file:
+        check_seed(Path(config.seed_file))
     client = LeanClient(config.lean and supported())
     connection = Connection(client, config)
     connecting = client.connect(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import nkeys
 
+from penstock.contracts.errors import Code, Failure
+
 
 def new_user_seed() -> bytes:
     """A fresh seed of a user key (SU…)."""
@@ -15,6 +17,16 @@ def public_key(seed: bytes) -> str:
     """The public half (U…) of a seed."""
     key: bytes = nkeys.from_seed(bytearray(seed)).public_key  # type: ignore[no-untyped-call]  # untyped
     return key.decode()
+
+
+def check_seed(path: Path) -> None:
+    """Raises Failure(INVALID), which names the file, when it holds no seed."""
+    try:
+        public_key(path.read_bytes().strip())
+    except OSError as error:
+        raise Failure(Code.INVALID, f"the seed file {path} cannot be read: {error.strerror}") from error
+    except (nkeys.NkeysError, ValueError) as error:
+        raise Failure(Code.INVALID, f"the seed file {path} holds no nkey seed") from error
 
 
 def load_or_make(path: Path) -> str:

@@ -172,3 +172,17 @@ async def test_what_is_secret_in_an_address_does_not_stand_in_the_failure(url: s
     assert shown in caught.value.detail
     assert "pass-w0rd" not in caught.value.detail
     assert "t0ken" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "cannot be read"), (b"", "holds no nkey seed"), (b"not a seed", "holds no nkey seed")]
+)
+async def test_a_seed_file_that_is_none_is_refused_by_its_name(
+    nats_url: str, tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    seed = tmp_path / "router.seed"
+    if content is not None:
+        seed.write_bytes(content)
+    with pytest.raises(Failure, match=f"router.seed {why}") as refused:
+        await Bus.connect(BusConfig(url=nats_url, principal="router", seed_file=str(seed)))
+    assert refused.value.code is Code.INVALID
