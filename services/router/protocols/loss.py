@@ -1,0 +1,48 @@
+"""What a translation could not carry: said to the caller and in the outcome record, or a reason to refuse. Pure."""
+
+import msgspec
+
+LOSSES_MAX = 100
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """`field` in the caller's own spelling, as a path (`messages.3.content.0`); `what` became of it, in a sentence.
+
+    A `grave` loss changes what the answer means (a schema not kept to, a tool not offered, history not shown): the
+    target is no candidate unless the caller said that losses are welcome. Others change how it is said.
+    """
+
+    field: str
+    what: str
+    grave: bool = False
+
+
+class Losses:
+    """Gathers the losses of one translation, each once, at most LOSSES_MAX of either kind."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, bool], Loss] = {}
+
+    def note(self, field: str, what: str) -> None:
+        """Not carried; the answer means the same."""
+        self._add(Loss(field, what))
+
+    def grave(self, field: str, what: str) -> None:
+        """Not carried, and it matters."""
+        self._add(Loss(field, what, True))
+
+    @property
+    def all(self) -> tuple[Loss, ...]:
+        """Grave ones first, each kind in the order found."""
+        return tuple(sorted(self._seen.values(), key=lambda loss: not loss.grave))
+
+    @property
+    def gravest(self) -> Loss | None:
+        """The first grave one."""
+        return next((loss for loss in self._seen.values() if loss.grave), None)
+
+    def _add(self, loss: Loss) -> None:
+        if sum(seen.grave is loss.grave for seen in self._seen.values()) < LOSSES_MAX:
+            self._seen.setdefault((loss.field, loss.grave), loss)
