@@ -1,8 +1,8 @@
 """Accounts in the shared store: reserve in every pot or in none, settle once, and never above a limit.
 
-Each change is one Lua script, so that any number of processes may ask at once. Reservations that come together for a
-tenant go to the store together. The store is a copy: it is filled from the audit stream (ledger.py) when it is empty,
-and until then answers nothing, so that an emptied store is never taken for an unspent budget.
+Each change is one Lua script. The store is a copy of the audit stream's fold (ledger.py): when it is empty it is filled
+from there, and until then answers nothing. What is reserved is pending until its decision is heard in the stream; what
+can have none any more is given back, whoever died in between (docs/decisions/0011-pending-reservations.md).
 """
 
 import asyncio
@@ -15,13 +15,14 @@ import msgspec
 from penstock.contracts.errors import Code, Failure, FailureBody
 from penstock.kit.clock import Clock
 from penstock.kit.store import Script, Store
-from services.policy.ledger import AS_RESERVED, Ledger, Spent
+from services.policy.ledger import AS_RESERVED, Ledger, Recorded, Spent
 from services.policy.limits import Pot, kept_until, split_pot
 
 GROUP_MAX = 64
 EXPIRE_GROUP = 200
+VOID_GROUPS_MAX = 50
 LATE_OUTCOME_S = 24 * 3600
-"""How long an expired reservation waits for the outcome that corrects it."""
+"""How long an expired reservation waits for the outcome that corrects it, and one given back for a late decision."""
 _TENANTS = "penstock:tenants"
 _SCRIPTS = Path(__file__).with_name("scripts")
 
@@ -31,7 +32,8 @@ Fold = Callable[[str], Awaitable[Ledger]]
 
 
 class Hold(msgspec.Struct, frozen=True):
-    """What to reserve. `due`: Unix seconds when the lease ends. `answer` is kept, and given to who asks again."""
+    """What to reserve. `due`: Unix seconds when the lease ends. `answer` is kept, and given to who asks again. `asked`:
+    Unix seconds when it was; it tells one asking from another."""
 
     attempt: str
     digest: str
@@ -40,12 +42,13 @@ class Hold(msgspec.Struct, frozen=True):
     due: float
     pots: tuple[Pot, ...]
     answer: bytes
+    asked: float
 
 
 class Reserved(msgspec.Struct, frozen=True):
     """`held`: this attempt had reserved before, `answer` is what it was told. `short`: `pot` has not enough
-    (`what` is nano or tokens). `over`: the attempt is settled. `conflict`: it stands for another question.
-    `left`: nano-dollars left in the narrowest pot, -1 without a limit."""
+    (`what` is nano or tokens). `over`: the attempt is settled or given back. `conflict`: it stands for another
+    question. `left`: nano-dollars left in the narrowest pot, -1 without a limit."""
 
     state: Literal["reserved", "held", "short", "over", "conflict"]
     pot: str = ""
@@ -61,13 +64,17 @@ _NO_ANSWER = FailureBody(Code.UNAVAILABLE, "the store gave no answer", retry_aft
 class Accounts:
     """The accounts of all tenants. Raises Failure(UNAVAILABLE) when the store does not answer."""
 
-    def __init__(self, store: Store, fold: Fold, clock: Clock, *, timeout_s: float, settled_kept_s: int) -> None:
-        """`timeout_s`: how long the store may take; `settled_kept_s`: how long a settled attempt is remembered."""
+    def __init__(
+        self, store: Store, fold: Fold, clock: Clock, *, timeout_s: float, settled_kept_s: int, unrecorded_s: float
+    ) -> None:
+        """`timeout_s`: how long the store may take; `settled_kept_s`: how long a settled attempt is remembered;
+        `unrecorded_s`: how long after it was asked for a decision may be stored, and not later."""
         self._store = store
         self._fold = fold
         self._clock = clock
         self._timeout_s = timeout_s
         self._settled_kept_s = settled_kept_s
+        self._unrecorded_s = unrecorded_s
         self._scripts = {path.stem: Script(path.read_text(encoding="utf-8")) for path in _SCRIPTS.glob("*.lua")}
         self._waiting: dict[str, list[_Waiting]] = {}
         self._senders: set[asyncio.Task[None]] = set()
@@ -91,6 +98,38 @@ class Accounts:
         asked = [{"attempt": one.attempt, "nano": _amount(one.nano), "tokens": _amount(one.tokens)} for one in spent]
         answer = await self._opened(tenant, "settle", self._settled_kept_s, _json(asked))
         return [int(nano) if nano else -1 for nano in msgspec.json.decode(_bytes(answer), type=list[str])]
+
+    async def recorded(self, tenant: str, decisions: Sequence[Recorded]) -> None:
+        """These stand in the audit stream: they are not given back any more, and their leases run."""
+        now = self._clock.now()
+        told = _json([_told(one, now) for one in decisions])
+        await self._opened(tenant, "recorded", f"{self._unrecorded_s:.3f}", told)
+
+    async def undo(self, tenant: str, attempt: str) -> bool:
+        """Gives back what nobody was permitted, and closes the attempt; if it is recorded the hold stays, for the
+        outcome to settle. False when it was asked about again meanwhile: then all is left as it is."""
+        answer = await self._run(tenant, "void", LATE_OUTCOME_S, 0, 0, attempt)
+        return bool(_texts(answer))
+
+    async def overdue(self) -> list[str]:
+        """The tenants with something pending for so long that its decision, if there is one, is stored."""
+        tenants = sorted(_texts(await self._within(self._store.do("SMEMBERS", _TENANTS))))
+        before = f"{self._clock.now() - self._unrecorded_s:.6f}"
+        commands = [("ZCOUNT", f"{_prefix(tenant)}pending", "-inf", before) for tenant in tenants]
+        counts: list[object] = await self._within(self._store.do_all(commands)) if commands else []
+        return [tenant for tenant, count in zip(tenants, counts, strict=True) if count]
+
+    async def give_back(self, tenant: str, heard_until: float) -> list[str]:
+        """Ends what is pending and can have no decision any more: all that was stored before `heard_until` (Unix
+        seconds) was told to `recorded`. Returns the attempts."""
+        before = f"{heard_until - self._unrecorded_s:.6f}"
+        ended: list[str] = []
+        for _ in range(VOID_GROUPS_MAX):
+            group = _texts(await self._run(tenant, "void", LATE_OUTCOME_S, before, EXPIRE_GROUP, ""))
+            ended.extend(group)
+            if len(group) < EXPIRE_GROUP:
+                break
+        return ended
 
     async def expire(self) -> list[str]:
         """Ends the leases that ran out, of every tenant; a few hundred for each at once. Returns their attempts."""
@@ -156,12 +195,12 @@ class Accounts:
             folded = _json(_folded(ledger, now))
             prefix = _prefix(tenant)
             keys = (f"{prefix}ledger", f"{prefix}due", _TENANTS)
-            arguments = (prefix, tenant, f"{now:.3f}", folded, LATE_OUTCOME_S)
+            arguments = (prefix, tenant, f"{now:.3f}", folded, LATE_OUTCOME_S, ledger.sequence)
             await self._within(self._store.run(self._scripts["open"], keys, arguments))
 
     async def _run(self, tenant: str, script: str, *arguments: str | int | bytes) -> object:
         prefix = _prefix(tenant)
-        keys = (f"{prefix}ledger", f"{prefix}due")
+        keys = (f"{prefix}ledger", f"{prefix}due", f"{prefix}pending")
         return await self._within(self._store.run(self._scripts[script], keys, (prefix, *arguments)))
 
     async def _within(self, answer: Awaitable[Answer]) -> Answer:
@@ -195,7 +234,7 @@ def _asked(holds: list[Hold]) -> list[dict[str, object]]:
             "digest": hold.digest,
             "nano": str(hold.nano),
             "tokens": str(hold.tokens),
-            "due": f"{hold.due:.3f}",
+            "asked": f"{hold.asked:.6f}",
             "answer": hold.answer.decode(),
             "pots": [
                 {
@@ -209,6 +248,19 @@ def _asked(holds: list[Hold]) -> list[dict[str, object]]:
         }
         for hold in holds
     ]
+
+
+def _told(one: Recorded, now: float) -> dict[str, object]:
+    held = one.held
+    return {
+        "attempt": one.attempt,
+        "sequence": one.sequence,
+        "stored": one.stored,
+        "nano": str(held.nano),
+        "tokens": str(held.tokens),
+        "due": f"{held.due:.3f}",
+        "pots": [{"name": name, "kept_until": str(kept_until(*split_pot(name), now))} for name in held.pots],
+    }
 
 
 def _folded(ledger: Ledger, now: float) -> dict[str, list[dict[str, str]]]:

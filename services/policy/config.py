@@ -27,6 +27,10 @@ class Config(KitConfig, frozen=True, kw_only=True):
     expire_every_s: how often reservations are looked at whose lease may be over.
     settled_kept_s: how long a settled attempt is remembered, so that it cannot be reserved again.
     record_timeout_s: how long the audit stream may take for a decision record; then nothing is permitted.
+    clocks_apart_s: how far the clocks of policy services and broker may be apart. A reservation whose decision was not
+    stored so long after store_timeout_s + record_timeout_s is given back.
+    undone_max: attempts that were undone and whose outcome waits for room in the audit queue; above it the oldest is
+    given up, and counts as used when its lease is over.
     decisions_remembered_max: decisions that are remembered, so that the same attempt asked again gets the same one.
     questions_max: questions in one list. evaluate_in_flight_max: single questions at once; calls_in_flight_max: of each
     of the other calls. Above them callers are told `overloaded`.
@@ -51,11 +55,23 @@ class Config(KitConfig, frozen=True, kw_only=True):
     expire_every_s: Annotated[float, Meta(gt=0)] = 5.0
     settled_kept_s: Count = 900
     record_timeout_s: Seconds = 5.0
+    clocks_apart_s: Seconds = 10.0
+    undone_max: Count = 10_000
     decisions_remembered_max: Count = 10_000
     questions_max: Count = 500
     evaluate_in_flight_max: Count = 1024
     calls_in_flight_max: Count = 128
     rebuild_page_max: Count = 500
+
+    @property
+    def patience_s(self) -> float:
+        """From a question about money to its decision record, at most; later nothing is permitted."""
+        return self.store_timeout_s + self.record_timeout_s
+
+    @property
+    def unrecorded_s(self) -> float:
+        """How long after the question a decision may be stored, by any clock."""
+        return self.patience_s + self.clocks_apart_s
 
     def signing_key(self, data_dir: Path) -> Path:
         """Where the signing key is."""

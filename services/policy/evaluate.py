@@ -1,11 +1,15 @@
 """From a question to an answer: judge, reserve, record, answer. Fails closed at every step.
 
 An answer is given only when the audit stream has the decision. When that cannot be had in time, the reservation is
-given back, the attempt is closed, and nothing was permitted.
+given back, the attempt is closed, and nothing was permitted. Where even that cannot be done, because the store or this
+process is gone, the reservation stays pending in the store, and is given back as one without a decision (settle.py).
 """
 
 import asyncio
 import hashlib
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import suppress
 
 import msgspec
 
@@ -21,7 +25,6 @@ from services.policy.accounts import Accounts, Hold, Reserved
 from services.policy.config import Config
 from services.policy.decide import UNPRICED, Verdict, price, refuse
 from services.policy.keys import ApiKey
-from services.policy.ledger import Spent
 from services.policy.limits import Pot, dollars
 from services.policy.question import check
 from services.policy.remembered import Remembered, over
@@ -31,7 +34,8 @@ RESOURCE_MAX = 256
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One question, who asks it, and what it stands for. `due`: when an outcome is overdue, 0 when none will come."""
+    """One question, who asks it, and what it stands for. `due`: when an outcome is overdue, 0 when none will come;
+    `lease`: when what it reserved counts as used."""
 
     question: Question
     claims: Claims
@@ -41,6 +45,7 @@ class Asked(msgspec.Struct, frozen=True):
     nano: int
     tokens: int
     due: float
+    lease: float = 0.0
 
 
 class Evaluator:
@@ -56,6 +61,8 @@ class Evaluator:
         self._metrics = metrics
         self._config = config
         self._remembered = Remembered(config.decisions_remembered_max)
+        self._owed: deque[tuple[OutcomeRecord, str]] = deque(maxlen=config.undone_max)
+        self._undoing: set[asyncio.Task[None]] = set()
 
     async def evaluate(self, question: Question, claims: Claims, meta: Meta) -> Decision:
         """One decision for one attempt, however often it is asked."""
@@ -91,7 +98,7 @@ class Evaluator:
             decision = answer(asked, verdict)
             decisions.append(decision)
             waiting.append(self._put(await self._recorder.place(), asked, decision, ()))
-        if not await self._stored(waiting):
+        if not await self._stored(waiting, asyncio.get_running_loop().time() + self._config.record_timeout_s):
             raise _unrecorded()
         return decisions
 
@@ -114,6 +121,7 @@ class Evaluator:
                 nano=nano or 0,
                 tokens=question.reserve.tokens if question.reserve else 0,
                 due=now + due_s if due_s else 0.0,
+                lease=now + (due_s or self._config.lease_max_s),
             ),
             verdict,
         )
@@ -121,6 +129,8 @@ class Evaluator:
     async def _decided(self, asked: Asked, verdict: Verdict, pots: tuple[Pot, ...]) -> Decision:
         """The answer, once it is in the audit stream."""
         place = await self._recorder.place()
+        # the accounts count on it: a decision that is stored later than this permits nothing, whatever kept us
+        latest = asyncio.get_running_loop().time() + self._config.patience_s
         try:
             decision = answer(asked, verdict)
             held: tuple[Pot, ...] = ()
@@ -130,7 +140,13 @@ class Evaluator:
             stored = self._put(place, asked, decision, held)
         finally:
             place.give_back()
-        if not await self._stored([stored]):
+        in_time = asyncio.get_running_loop().time() + self._config.record_timeout_s
+        try:
+            done = await self._stored([stored], min(in_time, latest))
+        except asyncio.CancelledError:
+            self._behind(self._undo(asked, decision, bool(held)))
+            raise
+        if not done:
             await self._undo(asked, decision, bool(held))
             raise _unrecorded()
         if held:
@@ -138,15 +154,15 @@ class Evaluator:
         return decision
 
     async def _reserved(self, asked: Asked, verdict: Verdict, decision: Decision, pots: tuple[Pot, ...]) -> Decision:
-        now = self._clock.now()
         hold = Hold(
             attempt=asked.question.attempt,
             digest=asked.digest,
             nano=asked.nano,
             tokens=asked.tokens,
-            due=asked.due or now + self._config.lease_max_s,
+            due=asked.lease,
             pots=pots,
             answer=msgspec.json.encode(decision),
+            asked=self._clock.now(),
         )
         reserved = await self._accounts.reserve(asked.claims.tenant, hold)
         match reserved.state:
@@ -168,45 +184,52 @@ class Evaluator:
         place.put(self._recorder.envelope(record(asked, decision, held), tenant), tenant, stored)
         return stored
 
-    async def _stored(self, waiting: list[asyncio.Future[int]]) -> bool:
-        """Whether the stream has them all in time."""
+    async def _stored(self, waiting: list[asyncio.Future[int]], until: float) -> bool:
+        """Whether the stream has them all before `until`, by the event loop's clock."""
         try:
-            async with asyncio.timeout(self._config.record_timeout_s):
+            async with asyncio.timeout_at(until):
                 await asyncio.gather(*waiting)
         except (Failure, TimeoutError):
             for future in waiting:
                 if not future.cancel() and not future.cancelled():
                     future.exception()
             return False
-        return True
+        return asyncio.get_running_loop().time() <= until
 
     async def _undo(self, asked: Asked, decision: Decision, held: bool) -> None:
         """The record will still be written one day: an outcome says that nothing came of it, and the attempt is over.
 
-        What cannot be given back now is settled by the lease.
+        Unless it was asked about twice at once: then the other asker may have been permitted, and has its fate. What
+        cannot be given back now is told by the outcome; where there is no room for the outcome, `pay` tells it later.
         """
         tenant, attempt = asked.claims.tenant, asked.question.attempt
         self._remembered.put(tenant, attempt, asked.digest, None)
         if not decision.decision:
             return
-        outcome = OutcomeRecord(
-            decision=decision.context.id,
-            attempt=attempt,
-            status="cancelled",
-            action=asked.question.action.name,
-            resource=resource_name(asked.question),
-            code=Code.UNAVAILABLE,
-            request=asked.meta.request,
-            job=asked.meta.job,
-            step=asked.meta.step,
-            traceparent=asked.meta.traceparent,
-        )
-        try:
-            if held:
-                await self._accounts.settle(tenant, [Spent(attempt, 0, 0)])
-            await self._recorder.enqueue(self._recorder.envelope(outcome, tenant), tenant)
-        except Failure:
-            return
+        with suppress(Failure):  # the outcome tells the store when it is back
+            if held and not await self._accounts.undo(tenant, attempt):
+                return
+        self._owed.append((cancelled(asked, decision), tenant))
+        with suppress(Failure):
+            await self.pay()
+
+    async def pay(self) -> None:
+        """Writes the outcomes of attempts that were undone. Raises Failure when there is no room; call it again."""
+        while self._owed:
+            outcome, tenant = self._owed[0]
+            place = await self._recorder.place()
+            try:
+                if self._owed and self._owed[0][0] is outcome:
+                    place.put(self._recorder.envelope(outcome, tenant), tenant)
+                    self._owed.popleft()
+            finally:
+                place.give_back()
+
+    def _behind(self, work: Coroutine[None, None, None]) -> None:
+        """Behind the back of a caller who is gone."""
+        task = asyncio.create_task(work)
+        self._undoing.add(task)
+        task.add_done_callback(self._undoing.discard)
 
 
 def digest_of(question: Question, claims: Claims) -> str:
@@ -255,11 +278,27 @@ def record(asked: Asked, decision: Decision, held: tuple[Pot, ...]) -> DecisionR
         accounts=tuple(pot.name for pot in held),
         reserved_nano=asked.nano if held else 0,
         reserved_tokens=asked.tokens if held else 0,
-        outcome_due=asked.due if decision.decision else 0.0,
+        outcome_due=(asked.lease if held else asked.due) if decision.decision else 0.0,
         request=meta.request,
         job=meta.job,
         step=meta.step,
         traceparent=meta.traceparent,
+    )
+
+
+def cancelled(asked: Asked, decision: Decision) -> OutcomeRecord:
+    """What the audit stream keeps of an attempt that was undone."""
+    return OutcomeRecord(
+        decision=decision.context.id,
+        attempt=asked.question.attempt,
+        status="cancelled",
+        action=asked.question.action.name,
+        resource=resource_name(asked.question),
+        code=Code.UNAVAILABLE,
+        request=asked.meta.request,
+        job=asked.meta.job,
+        step=asked.meta.step,
+        traceparent=asked.meta.traceparent,
     )
 
 

@@ -32,6 +32,15 @@ class Held(msgspec.Struct, frozen=True):
     due: float
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """A decision that reserved, in the audit stream: its place there, since when (Unix seconds), and what is held."""
+
+    attempt: str
+    sequence: int
+    stored: float
+    held: Held
+
+
 class Balance(msgspec.Struct):
     """One pot. Committed and held, in nano-dollars and tokens."""
 
@@ -42,9 +51,10 @@ class Balance(msgspec.Struct):
 
 
 class Ledger:
-    """Folds records one by one."""
+    """Folds records one by one. `sequence`: of the stream's last message that is in it; whoever reads it says so."""
 
     def __init__(self) -> None:
+        self.sequence = 0
         self.pots: dict[str, Balance] = {}
         self.held: dict[str, Held] = {}
         self.expired: dict[str, Held] = {}
@@ -53,11 +63,9 @@ class Ledger:
     def decided(self, record: DecisionRecord) -> None:
         """A decision that reserved; the same attempt again changes nothing."""
         attempt = record.attempt
-        if record.effect not in HOLDING or not record.accounts:
+        held = reserved(record)
+        if held is None or attempt in self.held or attempt in self.expired or attempt in self._over:
             return
-        if attempt in self.held or attempt in self.expired or attempt in self._over:
-            return
-        held = Held(record.accounts, record.reserved_nano, record.reserved_tokens, record.outcome_due)
         self.held[attempt] = held
         for pot in self._of(held):
             pot.held_nano += held.nano
@@ -113,6 +121,13 @@ def fold(ledger: Ledger, record: Record) -> None:
             ledger.ended(spent(msgspec.json.decode(record.data, type=OutcomeRecord)))
     except msgspec.DecodeError:
         return
+
+
+def reserved(record: DecisionRecord) -> Held | None:
+    """What a decision reserved; None for a refusal, and where nothing had a limit."""
+    if record.effect not in HOLDING or not record.accounts:
+        return None
+    return Held(record.accounts, record.reserved_nano, record.reserved_tokens, record.outcome_due)
 
 
 def spent(outcome: OutcomeRecord) -> Spent:

@@ -22,6 +22,7 @@ from services.policy.accounts import Accounts
 from services.policy.config import Config
 from services.policy.evaluate import Evaluator
 from services.policy.handlers import Handlers
+from services.policy.heard import Heard
 from services.policy.publish_key import publish
 from services.policy.rebuild import Rebuilder
 from services.policy.rulebook import rulebook
@@ -45,10 +46,11 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         parts.clock,
         timeout_s=config.store_timeout_s,
         settled_kept_s=config.settled_kept_s,
+        unrecorded_s=config.unrecorded_s,
     )
     parts.readiness.add("store", accounts.check)
     evaluator = Evaluator(rules, accounts, parts.recorder, parts.clock, parts.metrics, config)
-    settler = Settler(accounts, parts.metrics, parts.log)
+    settler = Settler(accounts, Heard(parts.bus, parts.clock), parts.metrics, parts.log)
     handlers = Handlers(rules, evaluator, accounts, signer, parts.identities, parts.clock, config)
     many, few = config.evaluate_in_flight_max, config.calls_in_flight_max
     endpoints = [
@@ -64,6 +66,7 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         Every("reload", config.reload_every_s, rules.look, parts.clock, parts.log).run,
         Every("key", config.key_check_every_s, published, parts.clock, parts.log).run,
         Every("leases", config.expire_every_s, settler.expire, parts.clock, parts.log).run,
+        Every("undone", config.expire_every_s, evaluator.pay, parts.clock, parts.log).run,
     ]
     try:
         yield Service(POLICY, endpoints, background=background)

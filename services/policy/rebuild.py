@@ -21,6 +21,7 @@ class Rebuilder:
             for one in stored:
                 for record in one.body.records:
                     fold(ledger, record)
+                ledger.sequence = one.sequence
             if len(stored) < self._page:
                 return ledger
-            after = stored[-1].sequence
+            after = ledger.sequence

@@ -1,5 +1,6 @@
--- Leases that ran out: what was reserved counts as used, until an outcome says otherwise.
--- KEYS: ledger, due. ARGV: prefix, now, how many at most, seconds to wait for a late outcome. Answers the attempts.
+-- Leases that ran out: what was reserved counts as used, until an outcome says otherwise. Only what stands in the audit
+-- stream has a lease; what is pending is given back instead (void.lua).
+-- KEYS: ledger, due, pending. ARGV: prefix, now, how many at most, seconds to wait for a late outcome. Answers the attempts.
 local prefix = ARGV[1]
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
 for _, attempt in ipairs(due) do

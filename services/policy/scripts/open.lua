@@ -1,5 +1,7 @@
 -- Fills an empty store from a fold of the audit stream, unless somebody did already.
--- KEYS: ledger, due, tenants. ARGV: prefix, tenant, now, JSON {pots, attempts}, seconds to wait for a late outcome.
+-- The ledger key says up to which sequence of the stream it was folded, and when.
+-- KEYS: ledger, due, tenants. ARGV: prefix, tenant, now, JSON {pots, attempts}, seconds to wait for a late outcome,
+-- sequence.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local prefix, folded = ARGV[1], cjson.decode(ARGV[4])
 for _, pot in ipairs(folded.pots) do
@@ -17,6 +19,6 @@ for _, one in ipairs(folded.attempts) do
     redis.call('EXPIRE', key, ARGV[5])
   end
 end
-redis.call('SET', KEYS[1], ARGV[3])
+redis.call('SET', KEYS[1], ARGV[6] .. ' ' .. ARGV[3])
 redis.call('SADD', KEYS[3], ARGV[2])
 return 1

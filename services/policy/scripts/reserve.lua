@@ -1,14 +1,21 @@
 -- Reserves for each attempt in all of its pots or in none, one attempt after the other, nothing in between.
--- KEYS: ledger, due. ARGV: prefix, JSON of the attempts. Amounts are decimal texts: a Lua number is exact to 2^53 only.
+-- What is reserved is pending until its decision is heard in the audit stream (recorded.lua), and gets its lease then.
+-- KEYS: ledger, due, pending. ARGV: prefix, JSON of the attempts. Amounts are decimal texts: a Lua number is exact to
+-- 2^53 only.
 if redis.call('EXISTS', KEYS[1]) == 0 then return '"unopened"' end
 local prefix = ARGV[1]
 
 local function reserve(ask)
   local key = prefix .. 'attempt:' .. ask.attempt
-  local held = redis.call('HMGET', key, 'state', 'digest', 'answer')
+  local held = redis.call('HMGET', key, 'state', 'digest', 'answer', 'asked')
   if held[1] then
     if held[1] ~= 'held' then return { state = 'over' } end
     if held[2] ~= ask.digest then return { state = 'conflict' } end
+    -- asked twice: neither asker may undo what the other was permitted, and the younger has its full time to record it
+    if held[4] ~= ask.asked then
+      redis.call('HSET', key, 'again', 1)
+      redis.call('ZADD', KEYS[3], 'XX', 'GT', ask.asked, ask.attempt)
+    end
     return { state = 'held', answer = held[3] }
   end
   local nano, tokens, left = tonumber(ask.nano), tonumber(ask.tokens), -1
@@ -38,8 +45,8 @@ local function reserve(ask)
     if pot.kept_until ~= '0' then redis.call('EXPIREAT', name, pot.kept_until) end
   end
   redis.call('HSET', key, 'state', 'held', 'digest', ask.digest, 'nano', ask.nano, 'tokens', ask.tokens,
-    'pots', table.concat(names, ' '), 'answer', ask.answer)
-  redis.call('ZADD', KEYS[2], ask.due, ask.attempt)
+    'pots', table.concat(names, ' '), 'answer', ask.answer, 'asked', ask.asked)
+  redis.call('ZADD', KEYS[3], ask.asked, ask.attempt)
   return { state = 'reserved', left = string.format('%.0f', left) }
 end
 

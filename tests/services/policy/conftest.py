@@ -36,6 +36,7 @@ from services.policy.keys import ApiKey
 from services.policy.limits import Limit
 from services.policy.main import build
 from services.policy.rulebook import STARTER
+from tests.support.books import Books
 from tests.support.nats_server import NatsServer
 from tests.support.valkey_server import ValkeyServer
 
@@ -144,3 +145,10 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
     await bus.prepare()
     yield Plane(bus, broker, valkey, tmp_path)
     await bus.close()
+
+
+@pytest.fixture
+async def books(valkey_url: str) -> AsyncIterator[Books]:
+    books = Books(valkey_url)
+    yield books
+    await books.store.close()

@@ -1,56 +1,18 @@
 """Accounts in a real store: all or none, settled once, never above a limit, and the fold of the ledger always."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from penstock.contracts.errors import Code, Failure
 from penstock.kit.store import Store
 from services.policy.accounts import Accounts, Hold, Reserved
-from services.policy.ledger import AS_RESERVED, Balance, Held, Ledger, Spent
+from services.policy.ledger import AS_RESERVED, Balance, Held, Ledger
 from services.policy.limits import NO_LIMIT, Pot
+from tests.support.books import TENANT, Books
 from tests.support.clock import HandClock
 from tests.support.eventually import eventually
 from tests.support.valkey_server import ValkeyServer
-
-TENANT = Pot("tenant:acme", "", 100, NO_LIMIT)
-ALICE = Pot("user:alice", "", 60, 1000)
-
-
-class Books:
-    """Accounts on a store, with a ledger in place of the audit stream."""
-
-    def __init__(self, url: str) -> None:
-        self.clock = HandClock()
-        self.ledger = Ledger()
-        self.folds = 0
-        self.store = Store(url, timeout_s=1.0)
-        self.accounts = Accounts(self.store, self._fold, self.clock, timeout_s=1.0, settled_kept_s=900)
-
-    async def _fold(self, tenant: str) -> Ledger:
-        self.folds += 1
-        return self.ledger
-
-    async def reserve(
-        self, attempt: str, nano: int, *pots: Pot, tokens: int = 0, due_s: float = 60, digest: str = "q"
-    ) -> Reserved:
-        due = self.clock.now() + due_s
-        hold = Hold(attempt, digest, nano, tokens, due, pots or (TENANT, ALICE), f'"{attempt}"'.encode())
-        return await self.accounts.reserve("acme", hold)
-
-    async def settle(self, attempt: str, nano: int, tokens: int = 0) -> int:
-        return (await self.accounts.settle("acme", [Spent(attempt, nano, tokens)]))[0]
-
-    async def used(self, *pots: str) -> list[tuple[int, int, int, int]]:
-        return await self.accounts.used("acme", pots or ("tenant:acme", "user:alice"))
-
-
-@pytest.fixture
-async def books(valkey_url: str) -> AsyncIterator[Books]:
-    books = Books(valkey_url)
-    yield books
-    await books.store.close()
 
 
 async def test_a_reservation_counts_in_every_pot_and_says_what_the_narrowest_has_left(books: Books) -> None:
@@ -126,6 +88,7 @@ async def test_an_outcome_without_a_reservation_changes_nothing(books: Books) ->
 
 async def test_a_lease_that_runs_out_counts_as_used(books: Books) -> None:
     await books.reserve("att_1", 40, tokens=10, due_s=60)
+    await books.record("att_1", 40, tokens=10, due_s=60)
     books.clock.move(59)
     assert await books.accounts.expire() == []
     books.clock.move(1)
@@ -137,6 +100,7 @@ async def test_a_lease_that_runs_out_counts_as_used(books: Books) -> None:
 
 async def test_an_outcome_after_the_lease_corrects_what_was_counted(books: Books) -> None:
     await books.reserve("att_1", 40, tokens=10, due_s=60)
+    await books.record("att_1", 40, tokens=10, due_s=60)
     books.clock.move(61)
     await books.accounts.expire()
 
@@ -147,6 +111,7 @@ async def test_an_outcome_after_the_lease_corrects_what_was_counted(books: Books
 
 async def test_an_expired_attempt_cannot_be_reserved_again(books: Books) -> None:
     await books.reserve("att_1", 40, due_s=60)
+    await books.record("att_1", 40, due_s=60)
     books.clock.move(61)
     await books.accounts.expire()
 
@@ -220,10 +185,10 @@ async def test_a_ledger_that_cannot_be_read_closes_the_accounts(valkey_url: str)
         raise Failure(Code.UNAVAILABLE, "the broker cannot be reached")
 
     store = Store(valkey_url, timeout_s=1.0)
-    accounts = Accounts(store, unreadable, HandClock(), timeout_s=1.0, settled_kept_s=900)
+    accounts = Accounts(store, unreadable, HandClock(), timeout_s=1.0, settled_kept_s=900, unrecorded_s=17.0)
 
     with pytest.raises(Failure) as raised:
-        await accounts.reserve("acme", Hold("att_1", "q", 1, 0, 2e9, (TENANT,), b"{}"))
+        await accounts.reserve("acme", Hold("att_1", "q", 1, 0, 2e9, (TENANT,), b"{}", 1e9))
     assert raised.value.code is Code.UNAVAILABLE
     await store.close()
 

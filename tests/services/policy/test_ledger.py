@@ -13,7 +13,7 @@ from penstock.contracts.llm import Usage
 from penstock.kit.recorder import envelope
 from penstock.kit.store import Store
 from services.policy.accounts import Accounts, Hold
-from services.policy.ledger import AS_RESERVED, Balance, Ledger, Spent, rebuild, spent
+from services.policy.ledger import AS_RESERVED, Balance, Held, Ledger, Recorded, Spent, rebuild, spent
 from services.policy.limits import Pot
 from tests.support.clock import HandClock
 from tests.support.valkey_server import ValkeyServer, valkey_server
@@ -96,7 +96,8 @@ class World:
     reserved: dict[str, Hold] = field(default_factory=dict)
 
     async def reserve(self, attempt: str, nano: int, pots: tuple[Pot, ...], due_s: float) -> None:
-        hold = Hold(attempt, "q", nano, nano * 2, self.clock.now() + due_s, pots, b"{}")
+        now = self.clock.now()
+        hold = Hold(attempt, "q", nano, nano * 2, now + due_s, pots, b"{}", now)
         hold = self.reserved.setdefault(attempt, hold)
         answer = await random.choice(self.accounts).reserve("acme", hold)
         if answer.state == "reserved":
@@ -120,6 +121,8 @@ class World:
                     outcome_due=hold.due,
                 )
             )
+            decided = Held(tuple(pot.name for pot in hold.pots), hold.nano, hold.tokens, hold.due)
+            await random.choice(self.accounts).recorded("acme", [Recorded(attempt, 1, now, decided)])
 
     async def settle(self, attempt: str, nano: int) -> None:
         one = Spent(attempt, nano, nano)
@@ -149,7 +152,8 @@ async def play(server: ValkeyServer, steps: list[tuple[str, int, int, int]]) -> 
         async def empty(tenant: str) -> Ledger:
             return Ledger()
 
-        world = World([Accounts(store, empty, clock, timeout_s=2.0, settled_kept_s=900) for _ in range(2)], clock)
+        two = [Accounts(store, empty, clock, timeout_s=2.0, settled_kept_s=900, unrecorded_s=17.0) for _ in range(2)]
+        world = World(two, clock)
         for kind, number, amount, count in steps:
             if kind == "reserve":
                 await world.reserve(f"att_{number}", amount, POTS[:count], due_s=50)

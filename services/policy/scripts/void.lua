@@ -1,0 +1,25 @@
+-- Gives back reservations that no decision stands for; the attempts are over. What they were is kept: should a decision
+-- be heard after all (recorded.lua), it holds again.
+-- KEYS: ledger, due, pending. ARGV: prefix, seconds to keep what they were, asked before, how many at most, attempt.
+-- With an attempt only this one, however young, unless it was asked about again: then another asker has its fate.
+-- Answers the attempts that are over.
+local prefix, own = ARGV[1], ARGV[5] ~= ''
+local found = own and { ARGV[5] } or redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', ARGV[3], 'LIMIT', 0, ARGV[4])
+local over = {}
+for _, attempt in ipairs(found) do
+  local key = prefix .. 'attempt:' .. attempt
+  local held = redis.call('HMGET', key, 'state', 'nano', 'tokens', 'pots', 'again')
+  if not (own and held[5]) then
+    if redis.call('ZREM', KEYS[3], attempt) == 1 and held[1] == 'held' then
+      for pot in string.gmatch(held[4], '%S+') do
+        local name = prefix .. 'pot:' .. pot
+        if held[2] ~= '0' then redis.call('HINCRBY', name, 'held_nano', '-' .. held[2]) end
+        if held[3] ~= '0' then redis.call('HINCRBY', name, 'held_tokens', '-' .. held[3]) end
+      end
+      redis.call('HSET', key, 'state', 'void')
+      redis.call('EXPIRE', key, ARGV[2])
+    end
+    over[#over + 1] = attempt
+  end
+end
+return over
