@@ -39,7 +39,9 @@ def wire() -> str:
 def _row(endpoint: object) -> list[str]:
     if isinstance(endpoint, Call):
         carries = f"{endpoint.request.__name__} → {endpoint.reply.__name__}"
-        return ["Call", f"`{endpoint.subject.pattern}`", carries, endpoint.answered_by, ", ".join(endpoint.called_by)]
+        inside = f"<br>services: `{endpoint.inside.pattern}`" if endpoint.inside is not None else ""
+        subject = f"`{endpoint.subject.pattern}`{inside}"
+        return ["Call", subject, carries, endpoint.answered_by, ", ".join(endpoint.called_by)]
     if isinstance(endpoint, Stream):
         carries = f"{endpoint.request.__name__} → frames, {endpoint.end.__name__}"
         return ["Stream", f"`{endpoint.subject.pattern}`", carries, endpoint.answered_by, ", ".join(endpoint.called_by)]

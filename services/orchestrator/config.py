@@ -14,6 +14,8 @@ class Config(KitConfig, frozen=True, kw_only=True):
     agents_file_max_bytes: the largest that is read.
     agents_check_every_s: how often the file is looked at for a change.
     runs_active_max: runs that this worker carries out at once; admissions_max: jobs that it admits at once.
+    deposits_max: published jobs that are being stored at once; deposits_waiting_max_bytes: of those that wait for it,
+    beyond which a publisher is refused.
     requests_max: requests of its endpoints that it answers at once, of each.
     job_deadline_s: for a job that names no deadline of its own, from its submission.
     step_tries_max: tries of one step for failures that had no effect; step_unsure_tries_max: for those that may
@@ -36,6 +38,8 @@ class Config(KitConfig, frozen=True, kw_only=True):
     agents_check_every_s: Annotated[float, Meta(gt=0)] = 2.0
     runs_active_max: Count = 256
     admissions_max: Count = 64
+    deposits_max: Count = 64
+    deposits_waiting_max_bytes: Count = 64 * 1024 * 1024
     requests_max: Count = 256
     job_deadline_s: Annotated[float, Meta(gt=0)] = 3600.0
     step_tries_max: Count = 12

@@ -10,13 +10,14 @@ from penstock.contracts.subjects import (
     JOB_EVENTS,
     JOB_GET,
     JOB_LIST,
+    JOB_PUBLISH,
     JOB_SUBMIT,
     JOB_TOKENS,
     ORCHESTRATOR,
     RUN_DELIVER,
     RUN_INPUT,
 )
-from penstock.kit.service import Parts, Service, answer, run, work
+from penstock.kit.service import Parts, Service, answer, deposit, run, work
 from services.orchestrator.admit import Admission
 from services.orchestrator.agents import Agents
 from services.orchestrator.agents_watch import AgentsWatch
@@ -53,6 +54,7 @@ async def orchestrator(config: Config, parts: Parts) -> AsyncIterator[Service]:
             answer(JOB_EVENTS, handlers.events, in_flight_max=most),
             answer(JOB_TOKENS, handlers.tokens, in_flight_max=most),
             answer(RUN_DELIVER, runs.deliver, in_flight_max=most, open_to_all=True, worker=runs.me),
+            deposit(JOB_PUBLISH, JOB, slots=config.deposits_max, waiting_max_bytes=config.deposits_waiting_max_bytes),
             work(JOB, intake.take, slots=config.admissions_max, on_bad=intake.bad),
             work(RUN_INPUT, runs.take, slots=config.runs_active_max),
         ],

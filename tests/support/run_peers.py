@@ -227,14 +227,21 @@ def _chunk(delta: dict[str, object]) -> bytes:
 
 
 @asynccontextmanager
-async def run_peers(url: str) -> AsyncIterator[Peers]:
-    """Streams made, all peers answering."""
-    bus = await Bus.connect(BusConfig(url=url, principal="peers"))
+async def bus_at(url: str, *, seed_file: str = "") -> AsyncIterator[Bus]:
+    """The peers' own connection."""
+    bus = await Bus.connect(BusConfig(url=url, principal="peers", seed_file=seed_file))
     try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+@asynccontextmanager
+async def run_peers(url: str, *, seed_file: str = "", signer: TestSigner | None = None) -> AsyncIterator[Peers]:
+    """Streams made, all peers answering."""
+    async with bus_at(url, seed_file=seed_file) as bus:
         await bus.prepare()
-        peers = Peers(bus, TestSigner())
+        peers = Peers(bus, signer or TestSigner())
         await peers.signer.publish(bus)
         await peers.serve()
         yield peers
-    finally:
-        await bus.close()

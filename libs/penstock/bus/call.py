@@ -110,7 +110,7 @@ class Caller:
         DEADLINE: no reply in time; UNAVAILABLE: nobody answers this subject, or no broker (nothing was done);
         UNKNOWN_OUTCOME: the worker was lost while it worked, and the call is not repeatable.
         """
-        subject = endpoint.subject.at(**tokens)
+        subject = endpoint.asked_at(by_tenant=bool(self._config.tenant)).at(**tokens)
         left_s = time_left(meta, timeout_s or endpoint.timeout_s)
         ends = asyncio.get_running_loop().time() + left_s
         data = encode(request)

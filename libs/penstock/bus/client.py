@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from typing import TypeVar
 
 from penstock.bus.blob import BlobStore
@@ -14,6 +14,7 @@ from penstock.bus.call import Caller, time_left
 from penstock.bus.codec import encode
 from penstock.bus.config import BusConfig
 from penstock.bus.connection import Connection, open_connection
+from penstock.bus.deposit import Depositing, hand_in
 from penstock.bus.event import Events, Listener, Stored
 from penstock.bus.headers import meta_headers
 from penstock.bus.jetstream import JetStream
@@ -25,6 +26,7 @@ from penstock.bus.work import Bad, Item, Worker, Works
 from penstock.contracts import meta as names
 from penstock.contracts.endpoint import Bucket, Call, Consumer, Event, Journal, Stream, Work
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.jobs import Queued
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import CANCEL
 
@@ -97,6 +99,29 @@ class Bus:
     ) -> None:
         """Answers `endpoint`, each request in its own task; the handler may raise Failure."""
         await self._server.calls(endpoint, handler, in_flight_max, tokens)
+
+    async def deposit(
+        self, endpoint: Call[Body, Queued], body: Body, meta: Meta, *, message_id: str = "", **tokens: str
+    ) -> Queued:
+        """Hands a task in, and returns when it is stored; tries again with one message id. UNAVAILABLE: it is not."""
+        return await hand_in(self.jetstream, endpoint, body, meta, message_id, tokens)
+
+    async def serve_deposit(
+        self,
+        endpoint: Call[Body, Queued],
+        work: Work[Body],
+        *,
+        slots: int,
+        waiting_max_bytes: int,
+        around: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> Depositing[Body]:
+        """Stores what is published at `endpoint`, unread, as tasks of `work`, and answers as a stream would.
+
+        The publisher's `Nats-Msg-Id` holds within its tenant. Without a reply subject it is stored all the same.
+        """
+        depositing = Depositing(self.connection, self.jetstream, endpoint, work, slots, waiting_max_bytes, around)
+        await depositing.start()
+        return depositing
 
     # Stream -----------------------------------------------------------------------------------------------------
 

@@ -53,7 +53,8 @@ def service_grants(service: str) -> Grants:
 
 
 def tenant_grants(tenant: str) -> Grants:
-    """What a tenant's own NATS client may do: its jobs, its calls, its events; nothing of JetStream."""
+    """What a tenant's own NATS client may do: its calls and its events; nothing of JetStream, and nothing that a stream
+    captures."""
     grants = Grants()
     grants.subscribe.add(subjects.TENANT_INBOX.within(tenant=tenant))
     grants.subscribe.add(subjects.TENANT_INBOX.within(tenant=tenant) + ".>")
@@ -62,8 +63,6 @@ def tenant_grants(tenant: str) -> Grants:
             grants.publish.add(endpoint.subject.within(tenant=tenant))
         elif isinstance(endpoint, Event) and TENANT_CLIENT in endpoint.heard_by:
             grants.subscribe.add(endpoint.subject.within(tenant=tenant))
-        elif isinstance(endpoint, Work) and TENANT_CLIENT in endpoint.assigned_by:
-            grants.publish.add(endpoint.subject.within(tenant=tenant))
     return grants
 
 
@@ -75,12 +74,15 @@ def setup_grants() -> Grants:
 def _answering(grants: Grants, service: str, endpoint: Call[object, object] | Stream[object, object]) -> None:
     if endpoint.answered_by == service:
         grants.subscribe.add(endpoint.subject.wildcard)
+        if isinstance(endpoint, Call):
+            grants.subscribe.add(endpoint.asked_at(by_tenant=False).wildcard)
         for caller in endpoint.called_by:
             grants.publish.add("_INBOX.tenant.>" if caller == TENANT_CLIENT else f"_INBOX.{caller}.>")
         # every serving process hears what the readers of its streams grant
         grants.subscribe.add(subjects.FLOW.within(service=service))
     if service in endpoint.called_by:
-        grants.publish.add(endpoint.subject.wildcard)
+        asked = endpoint.asked_at(by_tenant=False) if isinstance(endpoint, Call) else endpoint.subject
+        grants.publish.add(asked.wildcard)
         if isinstance(endpoint, Stream):
             grants.publish.add(subjects.FLOW.within(service=endpoint.answered_by))
 

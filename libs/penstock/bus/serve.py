@@ -18,7 +18,7 @@ from penstock.bus.headers import failure_body, failure_headers, headers_meta, wh
 from penstock.bus.message import Message
 from penstock.bus.stream import CREDIT, Accepted, Flow, Sender
 from penstock.bus.wheel import Entry
-from penstock.contracts.endpoint import Call, Stream, Subject
+from penstock.contracts.endpoint import TENANT_CLIENT, Call, Stream, Subject
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token, run_id
 from penstock.contracts.meta import PARTS, Meta
@@ -44,10 +44,11 @@ _flow_decoder = msgspec.json.Decoder(Flow)
 class Running:
     """One request that is being answered, or a stream whose reader has not yet said that it has all of it."""
 
-    __slots__ = ("ids", "key", "last_sign", "lingering", "reply", "sender", "stopped", "task")
+    __slots__ = ("ids", "key", "last_sign", "lingering", "reply", "sender", "stopped", "subject", "task")
 
-    def __init__(self, reply: str, now: float) -> None:
+    def __init__(self, reply: str, subject: Subject, now: float) -> None:
         self.reply = reply
+        self.subject = subject
         self.key = reply.rpartition(".")[2]
         self.ids: list[str] = []
         self.last_sign = now
@@ -125,17 +126,19 @@ class Server:
     ) -> None:
         await self._listen_for_signals()
         in_flight = 0
+        inside = endpoint.inside if isinstance(endpoint, Call) else None
 
         def finished(running: Running, task: asyncio.Task[None]) -> None:
             nonlocal in_flight
             in_flight -= 1
             self._finished(running, task)
 
-        def arrived(message: Message) -> None:
+        def arrived(subject: Subject, message: Message) -> None:
             nonlocal in_flight
-            if message.reply in self._running or not _answerable(endpoint.subject, message):
+            tenants = TENANT_CLIENT in endpoint.called_by and subject is endpoint.subject
+            if message.reply in self._running or not answerable(subject, message, tenants=tenants):
                 return  # sent again while we work on it, or nobody may be answered there
-            running = Running(message.reply, asyncio.get_running_loop().time())
+            running = Running(message.reply, subject, asyncio.get_running_loop().time())
             if in_flight >= in_flight_max:
                 self._refuse(running, Failure(Code.OVERLOADED, "too many requests at once", retry_after_s=1.0))
                 return
@@ -145,9 +148,11 @@ class Server:
             running.task = asyncio.create_task(self._run(endpoint, answer, message, running))
             running.task.add_done_callback(partial(finished, running))
 
-        self._subscriptions.append(
-            await self._connection.subscribe(endpoint.subject.within(**tokens), arrived, queue=endpoint.answered_by)
-        )
+        for subject in (endpoint.subject, inside) if inside is not None else (endpoint.subject,):
+            hear = partial(arrived, subject)
+            self._subscriptions.append(
+                await self._connection.subscribe(subject.within(**tokens), hear, queue=endpoint.answered_by)
+            )
         # serving means that the broker knows it; without a broker, the subscription is made when it is back
         with contextlib.suppress(Failure):
             await self._connection.round_trip(self._config.watchdog_timeout_s)
@@ -201,8 +206,8 @@ class Server:
         tenant is what the subject proves, and only the plane knows of jobs, steps and epochs."""
         headers = message.headers
         meta = headers_meta(headers)
-        if "{tenant}" in endpoint.subject.pattern:
-            tenant = endpoint.subject.parse(message.subject)["tenant"]
+        if "{tenant}" in running.subject.pattern:
+            tenant = running.subject.parse(message.subject)["tenant"]
             meta = msgspec.structs.replace(meta, tenant=tenant, job="", step="", epoch=0)
         if meta.deadline and meta.deadline <= time.time():
             raise Failure(Code.DEADLINE, "the caller's deadline has passed")
@@ -354,14 +359,14 @@ class Server:
             running.stop(why)
 
 
-def _answerable(subject: Subject, message: Message) -> bool:
+def answerable(subject: Subject, message: Message, *, tenants: bool) -> bool:
     """Whether its reply subject is an inbox, and for a tenant's client one of that tenant. We answer with our own
-    rights: a client that named any subject it likes would publish with them."""
+    rights: a client that named any subject it likes would publish with them. `tenants`: whether they ask here."""
     reply = message.reply
     if not reply.startswith(_INBOXES) or len(reply) > REPLY_MAX_CHARACTERS or not reply.isascii():
         return False
     if not is_token(reply.rpartition(".")[2]):
         return False
-    if "{tenant}" in subject.pattern and reply.startswith(_TENANTS_INBOXES):
+    if tenants or ("{tenant}" in subject.pattern and reply.startswith(_TENANTS_INBOXES)):
         return reply.startswith(f"{_TENANTS_INBOXES}{subject.parse(message.subject)['tenant']}.")
     return True

@@ -201,7 +201,7 @@ class Worker(Generic[Body]):
         tokens: dict[str, str] = {}
         meta = Meta()
         try:
-            tokens = self._work.subject.parse(delivery.subject)
+            tokens = self._work.parse(delivery.subject)
             meta = headers_meta(delivery.headers)
             if "tenant" in tokens:
                 meta = replace(meta, tenant=tokens["tenant"])

@@ -22,12 +22,12 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import (
     AUDIT_TRAIL,
     AUDIT_VERIFY,
-    JOB,
     JOB_CANCEL,
     JOB_EVENT,
     JOB_EVENTS,
     JOB_GET,
     JOB_LIST,
+    JOB_PUBLISH,
     JOB_SUBMIT,
     JOB_TOKEN,
     JOB_TOKENS,
@@ -95,15 +95,16 @@ class Penstock:
         return await self._call(JOB_SUBMIT, job)
 
     async def publish(self, job: jobs.Job) -> jobs.Submitted:
-        """Publishes the job onto its subject and returns when the broker has it on disk, also while the plane is down.
+        """Publishes the job onto its subject and returns when the broker has it on disk. It is not lost from then on.
 
-        Nobody has looked at it yet: a job that is bad ends with a `refused` or `denied` event.
+        Nobody has looked at it yet: a job that is bad ends with a `refused` or `denied` event. Tries for a while, and
+        raises UNAVAILABLE when no orchestrator takes it in.
         """
         job_name = job.id or (job_id(self.tenant, job.idempotency_key) if job.idempotency_key else "")
         if not job_name:
             raise Failure(Code.INVALID, "a job to publish needs an id or an idempotency key", param="id")
         meta = Meta(request=new_id("req"), token=await self._access.token(), idempotency_key=job.idempotency_key)
-        await self._bus.assign(JOB, job, meta, tenant=self.tenant, kind=job.kind)
+        await self._bus.deposit(JOB_PUBLISH, job, meta, tenant=self.tenant, kind=job.kind)
         return jobs.Submitted(job_name)
 
     async def get(self, id: str) -> jobs.JobView:

@@ -68,6 +68,9 @@ class Call(Generic[Request, Reply]):
 
     `repeatable`: the request may be sent again when its fate is unknown (broker restarted, worker lost),
     since the answerer gives the same answer to the same request.
+
+    `inside`: where services ask, for a call that tenants' clients ask at `subject`. The broker says nothing of who
+    sent a message: its subject alone tells a tenant's, which is answered at that tenant's own inbox and nowhere else.
     """
 
     subject: Subject
@@ -77,6 +80,11 @@ class Call(Generic[Request, Reply]):
     called_by: tuple[str, ...]
     timeout_s: float = 30.0
     repeatable: bool = False
+    inside: Subject | None = None
+
+    def asked_at(self, *, by_tenant: bool) -> Subject:
+        """Where a tenant's client, or a service, asks."""
+        return self.subject if by_tenant or self.inside is None else self.inside
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ class Event(Generic[Body]):
 class Consumer:
     """One durable pull consumer on a stream. `held_max` is how many may be delivered and not yet acknowledged.
 
+    `filter`: "" is all of the stream.
     `gather_s`: how long a listener waits for more before it handles what has come; for work that nobody waits for.
     """
 
@@ -147,13 +156,26 @@ class Consumer:
 
 @dataclass(frozen=True)
 class Work(Generic[Body]):
-    """A task: at least once, one worker at a time, then the dead-letter stream."""
+    """A task: at least once, one worker at a time, then the dead-letter stream.
+
+    `formerly`: where older versions stored it; what still lies there after an upgrade is carried out all the same.
+    """
 
     subject: Subject
     body: type[Body]
     consumer: Consumer
     assigned_by: tuple[str, ...]
     attempts_max: int = 5
+    formerly: tuple[Subject, ...] = ()
+
+    def parse(self, subject: str) -> dict[str, str]:
+        """The tokens of a stored task's subject. Raises SubjectMismatch."""
+        for former in self.formerly:
+            try:
+                return former.parse(subject)
+            except SubjectMismatch:
+                continue
+        return self.subject.parse(subject)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,15 @@ class Submitted(msgspec.Struct, frozen=True, omit_defaults=True):
     duplicate: bool = False
 
 
+class Queued(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A published job is on disk and waits to be admitted; nobody has read it yet. In the form of JetStream's own
+    acknowledgement, which clients' publishing functions understand. `duplicate`: its message id was there before."""
+
+    stream: str
+    seq: int
+    duplicate: bool = False
+
+
 class JobRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """One job of the caller's tenant. Another tenant's id is simply not found."""
 

@@ -3,6 +3,9 @@
 import msgspec
 
 OPENAI_CHAT = "openai.chat"
+OPENAI_RESPONSES = "openai.responses"
+ANTHROPIC_MESSAGES = "anthropic.messages"
+GEMINI_GENERATE = "gemini.generate"
 OPENAI_EMBEDDINGS = "openai.embeddings"
 
 

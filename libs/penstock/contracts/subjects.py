@@ -11,6 +11,8 @@ from penstock.contracts.endpoint import (
     Consumer,
     Event,
     Journal,
+    Reply,
+    Request,
     Stream,
     StreamStore,
     Subject,
@@ -35,7 +37,7 @@ GIB = 1024 * MIB
 
 JOBS = StreamStore(
     "JOBS",
-    ("penstock.v1.*.jobs.*",),
+    ("penstock.job.*.*",),
     work_queue=True,
     discard_new=True,
     max_bytes=512 * MIB,
@@ -78,60 +80,32 @@ STORES = (JOBS, EVENTS, TOKENS, RUNS, AUDIT_LOG, DLQ, BLOB)
 
 # For users: the public contract ------------------------------------------------------------------------------------
 
-JOB = Work(
+
+def _api(
+    verb: str, request: type[Request], reply: type[Reply], answered_by: str, *, timeout_s: float = 30.0
+) -> Call[Request, Reply]:
+    """What tenants' clients ask themselves, and the gateway for them at a subject of its own."""
+    public, inside = Subject(f"penstock.v1.{{tenant}}.api.{verb}"), Subject(f"penstock.api.{{tenant}}.{verb}")
+    callers = (TENANT_CLIENT, GATEWAY)
+    return Call(public, request, reply, answered_by, callers, timeout_s, repeatable=True, inside=inside)
+
+
+# A stream answers whoever publishes to its subjects, at any reply subject that they name and with the broker's rights:
+# no subject of a tenant's client may be a stream's. What is published here is stored by the orchestrator, as JOB.
+JOB_PUBLISH = Call(
     Subject("penstock.v1.{tenant}.jobs.{kind}"),
     jobs.Job,
-    Consumer("admit", JOBS, "penstock.v1.*.jobs.*", used_by=ORCHESTRATOR, held_max=5000),
-    assigned_by=(TENANT_CLIENT, GATEWAY, ORCHESTRATOR),
-)
-JOB_SUBMIT = Call(
-    Subject("penstock.v1.{tenant}.api.submit"),
-    jobs.Job,
-    jobs.Submitted,
+    jobs.Queued,
     ORCHESTRATOR,
-    (TENANT_CLIENT, GATEWAY),
+    (TENANT_CLIENT,),
     repeatable=True,
 )
-JOB_GET = Call(
-    Subject("penstock.v1.{tenant}.api.get"),
-    jobs.JobRef,
-    jobs.JobView,
-    ORCHESTRATOR,
-    (TENANT_CLIENT, GATEWAY),
-    repeatable=True,
-)
-JOB_LIST = Call(
-    Subject("penstock.v1.{tenant}.api.list"),
-    jobs.JobListRequest,
-    jobs.JobPage,
-    ORCHESTRATOR,
-    (TENANT_CLIENT, GATEWAY),
-    repeatable=True,
-)
-JOB_CANCEL = Call(
-    Subject("penstock.v1.{tenant}.api.cancel"),
-    jobs.JobRef,
-    jobs.JobView,
-    ORCHESTRATOR,
-    (TENANT_CLIENT, GATEWAY),
-    repeatable=True,
-)
-JOB_EVENTS = Call(
-    Subject("penstock.v1.{tenant}.api.events"),
-    jobs.JobEventsRequest,
-    jobs.JobEvents,
-    ORCHESTRATOR,
-    (TENANT_CLIENT, GATEWAY),
-    repeatable=True,
-)
-JOB_TOKENS = Call(
-    Subject("penstock.v1.{tenant}.api.tokens"),
-    jobs.JobTokensRequest,
-    jobs.JobTokens,
-    ORCHESTRATOR,
-    (TENANT_CLIENT, GATEWAY),
-    repeatable=True,
-)
+JOB_SUBMIT = _api("submit", jobs.Job, jobs.Submitted, ORCHESTRATOR)
+JOB_GET = _api("get", jobs.JobRef, jobs.JobView, ORCHESTRATOR)
+JOB_LIST = _api("list", jobs.JobListRequest, jobs.JobPage, ORCHESTRATOR)
+JOB_CANCEL = _api("cancel", jobs.JobRef, jobs.JobView, ORCHESTRATOR)
+JOB_EVENTS = _api("events", jobs.JobEventsRequest, jobs.JobEvents, ORCHESTRATOR)
+JOB_TOKENS = _api("tokens", jobs.JobTokensRequest, jobs.JobTokens, ORCHESTRATOR)
 TOKEN = Call(
     Subject("penstock.v1.{tenant}.api.token"),
     jobs.TokenRequest,
@@ -255,6 +229,17 @@ CONTEXT_FORGET = Call(
     repeatable=True,
 )
 
+# Jobs in the queue -------------------------------------------------------------------------------------------------
+
+JOB = Work(
+    Subject("penstock.job.{tenant}.{kind}"),
+    jobs.Job,
+    # all of the stream: jobs that an older version left there lie under another subject
+    Consumer("admit", JOBS, "", used_by=ORCHESTRATOR, held_max=5000),
+    assigned_by=(ORCHESTRATOR,),
+    formerly=(JOB_PUBLISH.subject,),
+)
+
 # Runs --------------------------------------------------------------------------------------------------------------
 
 RUN_JOURNAL: Journal[runs.AnyRunEvent] = Journal(
@@ -339,23 +324,8 @@ AUDIT_BATCH = Event(
 )
 AUDIT_SINK = Consumer("notary", AUDIT_LOG, "penstock.audit.*.*", used_by=AUDIT, held_max=256, gather_s=0.05)
 SETTLE_SINK = Consumer("settle", AUDIT_LOG, "penstock.audit.*.*", used_by=POLICY, held_max=256, gather_s=0.05)
-AUDIT_TRAIL = Call(
-    Subject("penstock.v1.{tenant}.api.trail"),
-    audit.TrailRequest,
-    audit.Trail,
-    AUDIT,
-    (TENANT_CLIENT, GATEWAY),
-    repeatable=True,
-)
-AUDIT_VERIFY = Call(
-    Subject("penstock.v1.{tenant}.api.verify"),
-    audit.VerifyRequest,
-    audit.Verified,
-    AUDIT,
-    (TENANT_CLIENT, GATEWAY),
-    timeout_s=300.0,
-    repeatable=True,
-)
+AUDIT_TRAIL = _api("trail", audit.TrailRequest, audit.Trail, AUDIT)
+AUDIT_VERIFY = _api("verify", audit.VerifyRequest, audit.Verified, AUDIT, timeout_s=300.0)
 
 # Buckets -----------------------------------------------------------------------------------------------------------
 

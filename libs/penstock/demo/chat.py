@@ -7,7 +7,7 @@ import msgspec
 
 from penstock.client import job
 from penstock.contracts.jobs import JobEvent, JobView, TokenFrame
-from penstock.contracts.subjects import JOB
+from penstock.contracts.subjects import JOB_PUBLISH
 from penstock.demo.stage import Stage
 
 WORDS_MAX_TOKENS = 60
@@ -28,8 +28,8 @@ async def scene(stage: Stage) -> None:
     claims.scene("a", "A chat job, published onto NATS, streamed from the model")
     messages = [{"role": "user", "content": "What is a water wheel? Answer in two sentences."}]
     asked = job("chat", {"messages": messages, "max_tokens": WORDS_MAX_TOKENS, "temperature": 0})
-    subject = JOB.subject.at(tenant=plane.tenant, kind="chat")
-    claims.tell(f"Publishing job {asked.id} on {subject} and waiting for the broker's acknowledgement.")
+    subject = JOB_PUBLISH.subject.at(tenant=plane.tenant, kind="chat")
+    claims.tell(f"Publishing job {asked.id} on {subject} and waiting until it is stored.")
     await plane.publish(asked)
     clock = asyncio.get_running_loop().time
     frames: list[TokenFrame] = []

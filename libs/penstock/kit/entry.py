@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 from penstock.bus import Bus, Discard, Item, Listener, Release, Sender, Stored, Worker
+from penstock.bus.deposit import Depositing as Deposits
 from penstock.bus.work import Bad
 from penstock.contracts.endpoint import Call, Consumer, Event, Stream, Work
 from penstock.contracts.errors import Failure
+from penstock.contracts.jobs import Queued
 from penstock.contracts.meta import Meta
 from penstock.kit.handling import Handling, bug
 from penstock.kit.log import Log
@@ -20,6 +22,7 @@ Body = TypeVar("Body")
 
 IN_FLIGHT_MAX = 256
 SLOTS = 16
+WAITING_MAX_BYTES = 64 * 1024 * 1024
 
 
 class Hosting:
@@ -200,6 +203,31 @@ class Working(Generic[Body]):
             await self._worker.stop(finish_s)
 
 
+class Depositing(Generic[Body]):
+    """Tasks that are published at a Call's subject, and stored as they are for a Work."""
+
+    def __init__(self, endpoint: Call[Body, Queued], work: Work[Body], slots: int, waiting_max_bytes: int) -> None:
+        self.endpoint = endpoint
+        self.name = endpoint.subject.wildcard
+        self._work = work
+        self._slots = slots
+        self._waiting_max_bytes = waiting_max_bytes
+        self._depositing: Deposits[Body] | None = None
+
+    async def start(self, hosting: Hosting) -> None:
+        self._depositing = await hosting.bus.serve_deposit(
+            self.endpoint,
+            self._work,
+            slots=self._slots,
+            waiting_max_bytes=self._waiting_max_bytes,
+            around=hosting.handling.deposit(self.endpoint),
+        )
+
+    async def stop(self, finish_s: float) -> None:
+        if self._depositing is not None:
+            await self._depositing.stop(finish_s)
+
+
 class Edge:
     """A server of the service's own, such as HTTP: runs until `stopping` is set, then finishes what is under way."""
 
@@ -271,6 +299,14 @@ def work(
     `item.meta.token` is not verified here, since a bad one is the handler's to answer: ask `identities.verify`.
     """
     return Working(work, handler, slots, on_bad)
+
+
+def deposit(
+    endpoint: Call[Body, Queued], work: Work[Body], *, slots: int = SLOTS, waiting_max_bytes: int = WAITING_MAX_BYTES
+) -> Endpoint:
+    """Takes in what is published at `endpoint`, unread, as tasks of `work`, and answers as JetStream does. At most
+    `slots` are being stored at once; the others wait in memory, up to `waiting_max_bytes` of them."""
+    return Depositing(endpoint, work, slots, waiting_max_bytes)
 
 
 def edge(name: str, serve: Callable[[asyncio.Event], Awaitable[None]]) -> Endpoint:

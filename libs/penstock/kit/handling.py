@@ -3,6 +3,7 @@
 import os
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TypeVar
 
@@ -78,6 +79,11 @@ class Handling:
                 return await handler(request, await self._admit(meta, open_to_all, tenant_proven), sender)
 
         return handle
+
+    def deposit(self, endpoint: Call[Request, Reply]) -> Callable[[], AbstractContextManager[None]]:
+        """What surrounds each message that is taken in unread."""
+        name = self._named(endpoint)
+        return lambda: self._around(name, Meta())
 
     def _named(self, endpoint: Call[Request, Reply] | Stream[Request, Reply]) -> str:
         name = endpoint.subject.pattern

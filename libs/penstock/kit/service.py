@@ -14,7 +14,7 @@ import uvloop
 from penstock.contracts.errors import Failure
 from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.config import ConfigError, KitConfig, load, shown, unknown_names
-from penstock.kit.entry import Background, Endpoint, Service, answer, edge, listen, stream, work
+from penstock.kit.entry import Background, Endpoint, Service, answer, deposit, edge, listen, stream, work
 from penstock.kit.handling import bug
 from penstock.kit.lifecycle import Build, Host
 from penstock.kit.log import LibraryLogs, Log
@@ -28,6 +28,7 @@ __all__ = [
     "Parts",
     "Service",
     "answer",
+    "deposit",
     "edge",
     "listen",
     "run",

@@ -10,7 +10,6 @@ from typing import Protocol as Interface
 
 import msgspec
 
-from penstock.contracts.errors import Failure
 from penstock.contracts.llm import Usage
 from services.router.estimate import Size
 from services.router.protocols.answer import Answer, Piece
@@ -172,9 +171,6 @@ class Protocol(Interface):
 
     def write_answer(self, answer: Answer, shape: Shape, losses: Losses) -> bytes: ...
     def writer(self, shape: Shape, losses: Losses) -> Writer: ...
-    def write_failure(self, failure: Failure) -> bytes:
-        """An error event for a stream that is under way."""
-        ...
 
     # As a provider's wire
     def write_prompt(self, prompt: Prompt, target: Target, losses: Losses) -> bytes:

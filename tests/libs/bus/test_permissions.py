@@ -73,6 +73,9 @@ def concrete(subject: Subject) -> str:
 
 def publishers(endpoint: object) -> dict[str, tuple[str, ...]]:
     """Subject -> who may publish to it, read off the table by its meaning."""
+    if isinstance(endpoint, Call) and endpoint.inside is not None:
+        services = tuple(name for name in endpoint.called_by if name != TENANT_CLIENT)
+        return {concrete(endpoint.subject): (TENANT_CLIENT,), concrete(endpoint.inside): services}
     if isinstance(endpoint, Call | Stream):
         return {concrete(endpoint.subject): endpoint.called_by}
     if isinstance(endpoint, Event):
@@ -88,6 +91,9 @@ def publishers(endpoint: object) -> dict[str, tuple[str, ...]]:
 
 
 def subscribers(endpoint: object) -> dict[str, tuple[str, ...]]:
+    if isinstance(endpoint, Call) and endpoint.inside is not None:
+        answered = (endpoint.answered_by,)
+        return {concrete(endpoint.subject): answered, concrete(endpoint.inside): answered}
     if isinstance(endpoint, Call | Stream):
         return {concrete(endpoint.subject): (endpoint.answered_by,)}
     if isinstance(endpoint, Event):

@@ -163,7 +163,7 @@ async def test_tenants_streams_cannot_be_erased_by_a_publisher(nats_url: str) ->
             "allow_msg_ttl": False,
         }
         with pytest.raises(Failure):
-            await bus.jetstream.store("penstock.v1.acme.jobs.chat", b"{}", {"Nats-Rollup": "all"}, "id1", 0.2)
+            await bus.jetstream.store("penstock.job.acme.chat", b"{}", {"Nats-Rollup": "all"}, "id1", 0.2)
 
 
 def test_a_service_checks_what_it_uses_and_no_more() -> None:

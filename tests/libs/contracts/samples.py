@@ -96,6 +96,7 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     BUDGET,
     JOB,
     jobs.Submitted("job_1", True),
+    jobs.Queued("JOBS", 7, True),
     jobs.JobRef("job_1"),
     VIEW,
     jobs.JobListRequest(5, "job_9", "failed"),

@@ -16,6 +16,7 @@ from penstock.contracts.endpoint import (
     Stream,
     StreamStore,
     Subject,
+    SubjectMismatch,
     Work,
 )
 
@@ -135,7 +136,7 @@ def test_names_of_streams_buckets_and_consumers_are_used_once() -> None:
 
 @pytest.mark.parametrize("consumer", subjects.CONSUMERS, ids=lambda consumer: consumer.name)
 def test_a_consumer_filters_what_its_stream_captures(consumer: Consumer) -> None:
-    assert any(covers(filter, consumer.filter) for filter in consumer.store.subjects)
+    assert not consumer.filter or any(covers(filter, consumer.filter) for filter in consumer.store.subjects)
     assert consumer.used_by in subjects.SERVICES
 
 
@@ -156,15 +157,30 @@ def test_what_a_tenant_may_use_has_the_tenant_in_its_subject(name: str) -> None:
     assert subject.pattern.startswith("penstock.v1.{tenant}.")
 
 
-def test_where_tenants_publish_nothing_can_be_erased() -> None:
-    (store,) = {
-        endpoint.consumer.store.name
-        for endpoint in subjects.ENDPOINTS.values()
-        if isinstance(endpoint, Work) and TENANT_CLIENT in endpoint.assigned_by
-    }
-    assert store == "JOBS"
+def test_what_tenants_publish_is_erased_by_no_header() -> None:
+    assert subjects.JOB.consumer.store is subjects.JOBS
     assert subjects.JOBS.deny_delete and subjects.JOBS.deny_purge
     assert not subjects.JOBS.ttl and not subjects.JOBS.schedules
+
+
+@pytest.mark.parametrize("name", sorted(subjects.ENDPOINTS))
+def test_a_call_of_tenants_and_services_tells_them_apart_by_its_subject(name: str) -> None:
+    endpoint = subjects.ENDPOINTS[name]
+    if not isinstance(endpoint, Call):
+        return
+    both = TENANT_CLIENT in endpoint.called_by and len(endpoint.called_by) > 1
+    assert (endpoint.inside is not None) is both
+    if endpoint.inside is not None:
+        assert "{tenant}" in endpoint.inside.pattern
+        assert not overlap(endpoint.inside.wildcard, endpoint.subject.wildcard)
+        assert capturing(endpoint.inside.wildcard) == []
+
+
+def test_a_task_of_an_older_version_is_understood() -> None:
+    assert subjects.JOB.parse("penstock.job.acme.chat") == {"tenant": "acme", "kind": "chat"}
+    assert subjects.JOB.parse("penstock.v1.acme.jobs.chat") == {"tenant": "acme", "kind": "chat"}
+    with pytest.raises(SubjectMismatch):
+        subjects.JOB.parse("penstock.v1.acme.events.job_1")
 
 
 def test_the_audit_stream_forgets_nothing() -> None:

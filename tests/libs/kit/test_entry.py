@@ -108,7 +108,7 @@ async def test_a_job_that_cannot_be_read_is_told_and_counted(bus: Bus, config: K
 
     build = service_of(ORCHESTRATOR, work(JOB, take, on_bad=bad))
     async with running(build, config, ORCHESTRATOR, log=log) as host:
-        bus.connection.publish("penstock.v1.acme.jobs.chat", b"not json")
+        bus.connection.publish("penstock.job.acme.chat", b"not json")
 
         async def put_away() -> None:
             assert dead(host.metrics, "invalid") == 1

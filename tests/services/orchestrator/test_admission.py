@@ -1,18 +1,21 @@
 """Jobs from the queue and from the call: admitted once, or refused where their submitter sees it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from penstock.bus.setup import Setup, Table
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import job_id, run_id
 from penstock.contracts.jobs import Job, JobEvent, JobListRequest, JobRef, JobView
-from penstock.contracts.subjects import DLQ, JOB, JOB_CANCEL, JOB_GET, JOB_LIST, JOB_SUBMIT
+from penstock.contracts.subjects import DLQ, JOB, JOB_CANCEL, JOB_GET, JOB_LIST, JOB_PUBLISH, JOB_SUBMIT, JOBS
 from services.orchestrator.config import Config
 from tests.services.orchestrator.conftest import Start
 from tests.services.orchestrator.test_jobs import job
 from tests.support.eventually import eventually
-from tests.support.run_peers import Peers
+from tests.support.run_peers import Peers, bus_at, run_peers
+from tests.support.tokens import TestSigner
 
 
 async def publish(peers: Peers, one: Job, tenant: str = "acme", **meta: object) -> None:
@@ -189,6 +192,27 @@ async def test_a_job_that_cannot_be_read_is_refused_where_its_id_is_known_and_bl
         event = await told(peers, "job_a")
         assert event.type == "refused"
         assert event.error is not None and event.error.code == "invalid"
+        await publish(peers, job("chat", "hi", id="job_b"))
+        assert (await peers.ended("job_b")).state == "completed"
+
+
+async def test_jobs_that_an_older_version_left_in_the_queue_are_carried_out_after_the_set_up(
+    nats_url: str, start: Start
+) -> None:
+    former = replace(JOBS, subjects=(JOB_PUBLISH.subject.wildcard,))
+    admit = replace(JOB.consumer, store=former, filter=JOB_PUBLISH.subject.wildcard)
+    signer = TestSigner()
+    async with bus_at(nats_url) as bus:
+        await Setup(bus.jetstream).prepare(Table((former, DLQ), (), (admit,)))
+        headers = {"Authorization": f"Bearer {signer.token(tenant='acme')}", "Penstock-Idempotency-Key": "key-2"}
+        subject = JOB_PUBLISH.subject.at(tenant="acme", kind="chat")
+        await bus.jetstream.store(subject, b'{"kind":"chat","input":"hi","id":"job_a"}', headers, "message-1")
+        await bus.jetstream.store(subject, b"not json", headers, "message-2")
+        assert await bus.prepare() != []
+        assert await bus.drift("orchestrator") == []
+    async with run_peers(nats_url, signer=signer) as peers, start():
+        assert (await peers.ended("job_a")).state == "completed"
+        assert (await told(peers, job_id("acme", "key-2"))).type == "refused"
         await publish(peers, job("chat", "hi", id="job_b"))
         assert (await peers.ended("job_b")).state == "completed"
 
