@@ -9,10 +9,10 @@ from penstock.contracts.llm import Served, Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question, Reserve
 from penstock.kit.boundary import Action, Boundary
-from services.router.chat_tap import Told
 from services.router.deployment import Deployment
 from services.router.fault import Fault
 from services.router.price import cost
+from services.router.protocols.protocol import Told
 from services.router.usage import guessed
 from services.router.watch import Watch
 

@@ -1,29 +1,14 @@
 """What a chat-completions answer says, read off its bytes without writing them anew. Pure."""
 
-from enum import Enum
-
 import msgspec
 
-from penstock.contracts.llm import Usage
 from services.router.fault import NOTHING, Fault, FaultKind, is_nothing, read_error, told
+from services.router.protocols.protocol import Sort, Told
 from services.router.sse import SseEvent
-from services.router.usage import Reported, counted, guessed
+from services.router.usage import Reported, counted
 
 DONE = b"[DONE]"
 DONE_EVENT = b"data: [DONE]\n\n"
-
-
-class Sort(Enum):
-    """What an event is to the commit boundary and to the watch over idle time."""
-
-    NOISE = "noise"
-    """A comment, an empty event: shows that the connection lives, not that the model does."""
-    START = "start"
-    """Before content: a role, an empty text. An error may still be answered by another deployment."""
-    CONTENT = "content"
-    USAGE = "usage"
-    """The extra chunk that holds usage and nothing else."""
-    DONE = "done"
 
 
 class _Choice(msgspec.Struct):
@@ -52,19 +37,6 @@ class _Whole(msgspec.Struct):
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _WHOLE = msgspec.json.Decoder(_Whole)
 _EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
-
-
-class Told(msgspec.Struct):
-    """What an answer said of itself. `output_bytes`: content as it stood on the wire, for estimates."""
-
-    usage: Usage | None = None
-    finish: str = ""
-    model: str = ""
-    output_bytes: int = 0
-
-    def usage_or_guess(self, input_tokens: int) -> Usage:
-        """The provider's count; ours, flagged, when it gave none."""
-        return self.usage if self.usage is not None else guessed(input_tokens, self.output_bytes)
 
 
 def read_whole(body: bytes) -> Told:
@@ -111,6 +83,15 @@ class ChatTap:
         if event.name == b"error":
             raise told(read_error(msgspec.Raw(data)))
         return self._sort(chunk, event)
+
+    def end(self) -> bytes:
+        """Some providers leave `[DONE]` out, and clients wait for it."""
+        return b"" if self.done else DONE_EVENT
+
+    @property
+    def whole(self) -> bool:
+        """Whether a reason to stop was given, or an end was put to content."""
+        return bool(self.told.finish) or bool(self.done and self.told.output_bytes)
 
     def _sort(self, chunk: _Chunk, event: SseEvent) -> tuple[Sort, bytes]:
         raw = event.raw

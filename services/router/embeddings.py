@@ -2,8 +2,8 @@
 
 import msgspec
 
-from services.router.chat_tap import Told
 from services.router.fault import NOTHING, Fault, FaultKind, is_nothing, read_error, told
+from services.router.protocols.protocol import Told
 from services.router.usage import Reported, counted
 
 

@@ -20,6 +20,8 @@ class FaultKind(StrEnum):
     TRANSIENT = "transient"
     TIMEOUT = "timeout"
     GARBAGE = "garbage"
+    UNFIT = "unfit"
+    """The request cannot be said in the provider's protocol without a loss that the caller does not want."""
 
 
 ELSEWHERE = frozenset(FaultKind) - {FaultKind.CALLER}
@@ -30,6 +32,7 @@ AGAIN = frozenset({FaultKind.RATE, FaultKind.TRANSIENT})
 _CODES = {
     FaultKind.CALLER: Code.INVALID,
     FaultKind.CONTEXT: Code.INVALID,
+    FaultKind.UNFIT: Code.INVALID,
     FaultKind.RATE: Code.RATE_LIMITED,
     FaultKind.TIMEOUT: Code.DEADLINE,
 }

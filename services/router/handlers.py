@@ -9,6 +9,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
 from penstock.contracts.llm import (
     OPENAI_CHAT,
+    OPENAI_EMBEDDINGS,
     Completion,
     CompletionEnd,
     CompletionRequest,
@@ -71,7 +72,7 @@ class Handlers:
         async def work(attempt: Attempt) -> Completion:
             deployment = attempt.deployment
             attempt.sent = True
-            ask = Ask(deployment, CHAT, body.for_upstream(deployment, streamed=False), attempt.watch)
+            ask = Ask(deployment, body.for_upstream(deployment, streamed=False), attempt.watch)
             answer = await self._providers[deployment.provider].whole(ask)
             attempt.told = chat_tap.read_whole(answer)
             attempt.result_digest = await _digest(answer)
@@ -91,7 +92,7 @@ class Handlers:
             relay = Relay(
                 attempt, tap, out, event_max_bytes=config.event_max_bytes, held_max_bytes=config.held_max_bytes
             )
-            ask = Ask(deployment, CHAT, body.for_upstream(deployment, streamed=True), attempt.watch)
+            ask = Ask(deployment, body.for_upstream(deployment, streamed=True), attempt.watch)
             attempt.sent = True
             async with self._providers[deployment.provider].stream(ask) as pieces:
                 await relay.run(pieces)
@@ -123,7 +124,7 @@ class Handlers:
         async def work(attempt: Attempt) -> Embeddings:
             deployment = attempt.deployment
             attempt.sent = True
-            ask = Ask(deployment, EMBEDDINGS, embeddings.request(deployment.model, texts), attempt.watch)
+            ask = Ask(deployment, embeddings.request(deployment.model, texts), attempt.watch, OPENAI_EMBEDDINGS)
             answer = await self._providers[deployment.provider].whole(ask)
             vectors, attempt.told = embeddings.read(answer, len(texts))
             attempt.result_digest = await _digest(answer)

@@ -55,7 +55,7 @@ def abandoned(breaker: Breaker) -> Breaker:
 
 def failed(breaker: Breaker, kind: FaultKind, now: float, retry_after_s: float, rules: BreakerRules) -> Breaker:
     """The call failed. A rest is never made shorter; faults of the caller's making or of our settings count nothing."""
-    if kind in (FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.MISSING):
+    if kind in (FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.MISSING, FaultKind.UNFIT):
         return abandoned(breaker)
     if kind is FaultKind.KEY:
         return _rest(breaker, kind, now + rules.key_rest_s)

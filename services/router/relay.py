@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from services.router.attempt import Attempt
-from services.router.chat_tap import DONE_EVENT, ChatTap, Sort
 from services.router.fault import Fault, FaultKind
+from services.router.passage import Conveyor
+from services.router.protocols.protocol import Sort
 from services.router.sse import EventTooLarge, SseEvent, SseParser
 
 LINGER_S = 0.1
@@ -26,9 +27,11 @@ class Relay:
     """The commit boundary. Start-up events are held, up to `held_max_bytes`, so that a failure before the first content
     can still be answered by another deployment; from the first frame on a failure ends the stream."""
 
-    def __init__(self, attempt: Attempt, tap: ChatTap, out: Out, *, event_max_bytes: int, held_max_bytes: int) -> None:
+    def __init__(
+        self, attempt: Attempt, conveyor: Conveyor, out: Out, *, event_max_bytes: int, held_max_bytes: int
+    ) -> None:
         self._attempt = attempt
-        self._tap = tap
+        self._conveyor = conveyor
         self._out = out
         self._parser = SseParser(event_max_bytes)
         self._held_max_bytes = held_max_bytes
@@ -44,17 +47,17 @@ class Relay:
             raise Fault(FaultKind.GARBAGE, str(error), sent=True) from None
 
     async def _run(self, pieces: AsyncIterator[bytes]) -> None:
-        tap = self._tap
+        conveyor = self._conveyor
         async for piece in pieces:
             await self._take(self._parser.feed(piece))
-            if tap.done:
+            if conveyor.done:
                 break
         else:
             await self._take(self._parser.finish())
-        if not tap.told.finish and not (tap.done and tap.told.output_bytes):
+        if not conveyor.whole:
             raise Fault(FaultKind.TRANSIENT, "the provider's stream ended early", sent=True)
-        if not tap.done:
-            self._hold(DONE_EVENT)  # some providers leave it out, and clients wait for it
+        if rest := conveyor.end():
+            self._hold(rest)
         await self._flush(fed=True)
         self._attempt.result_digest = self._digest.hexdigest()
         self._attempt.watch.done()
@@ -66,7 +69,7 @@ class Relay:
         content = fed = False
         for event in events:
             try:
-                sort, raw = self._tap.read(event)
+                sort, raw = self._conveyor.read(event)
             except Fault as raised:
                 fault = raised
                 break

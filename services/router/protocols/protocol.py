@@ -16,6 +16,7 @@ from services.router.protocols.answer import Answer, Piece
 from services.router.protocols.loss import Losses
 from services.router.protocols.prompt import Prompt
 from services.router.sse import SseEvent
+from services.router.usage import guessed
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -95,6 +96,10 @@ class Told(msgspec.Struct):
     output_bytes: int = 0
     id: str = ""
     artefacts: list[str] = []
+
+    def usage_or_guess(self, input_tokens: int) -> Usage:
+        """The provider's count; ours, flagged, when it gave none."""
+        return self.usage if self.usage is not None else guessed(input_tokens, self.output_bytes)
 
 
 class Tap(Interface):

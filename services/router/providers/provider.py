@@ -1,22 +1,25 @@
 """What the router wants of a provider: a whole answer, or a stream of its bytes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.router.deployment import Deployment, Kind
+from penstock.contracts.llm import OPENAI_CHAT
+from services.router.deployment import Deployment
 from services.router.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One attempt's request, in the protocol the provider speaks."""
+    """One attempt's request, in a protocol that the provider speaks. `headers`: the caller's, of which the provider
+    gets those that are meant for it (`address.PASSED_ON`)."""
 
     deployment: Deployment
-    kind: Kind
     body: bytes
     watch: Watch
+    protocol: str = OPENAI_CHAT
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Provider(Protocol):

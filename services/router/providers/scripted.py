@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from penstock.contracts.ids import new_id
+from penstock.contracts.llm import OPENAI_EMBEDDINGS
 from services.router import script
 from services.router.chat_tap import DONE_EVENT
-from services.router.deployment import EMBEDDINGS
 from services.router.estimate import likely_tokens
 from services.router.fault import Fault, FaultKind, ProviderError, refused, told
 from services.router.providers.provider import Ask
@@ -38,7 +38,7 @@ class Scripted:
 
     async def whole(self, ask: Ask) -> bytes:
         ask.watch.whole()
-        if ask.kind == EMBEDDINGS:
+        if ask.protocol == OPENAI_EMBEDDINGS:
             return _embeddings(ask)
         part = _Part(ask)
         await asyncio.sleep(part.rule.delay_s)

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 
 from services.router.http import Http
-from services.router.providers.openai import OpenAI
+from services.router.providers.hosted import Hosted
 from services.router.providers.provider import Provider
 from services.router.providers.scripted import Scripted
 
 OPENAI = "openai"
 SCRIPTED = "scripted"
-NAMES = (OPENAI, SCRIPTED)
+HOSTED = (OPENAI, "openai_compatible", "azure", "anthropic", "gemini")
+NAMES = (*HOSTED, SCRIPTED)
 Providers = Mapping[str, Provider]
 
 
 def providers(http: Http, *, response_max_bytes: int) -> Providers:
     """One of each, for the life of the process."""
-    return {OPENAI: OpenAI(http, response_max_bytes=response_max_bytes), SCRIPTED: Scripted()}
+    hosted = Hosted(http, response_max_bytes=response_max_bytes)
+    return {SCRIPTED: Scripted(), **dict.fromkeys(HOSTED, hosted)}

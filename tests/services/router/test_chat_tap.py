@@ -3,8 +3,9 @@
 import pytest
 
 from penstock.contracts.llm import Usage
-from services.router.chat_tap import ChatTap, Sort, read_whole
+from services.router.chat_tap import ChatTap, read_whole
 from services.router.fault import Fault, FaultKind
+from services.router.protocols.protocol import Sort
 from services.router.sse import SseEvent, SseParser
 from tests.support.model_server import chunk, error_event, event, usage_chunk
 

@@ -147,7 +147,10 @@ def test_only_the_deployment_that_was_edited_gets_a_new_id(folder: Path) -> None
         (one(LOCAL + ", kinds: [paint]"), "Invalid enum value 'paint'"),
         (one(LOCAL + ", kinds: []"), "model and kinds must not be empty"),
         (one(LOCAL + ", timeouts: {idle_s: 0}"), "timeouts must be above 0 seconds"),
-        (one(LOCAL + ", provider: magic"), "provider must be one of openai, scripted"),
+        (
+            one(LOCAL + ", provider: magic"),
+            "provider must be one of openai, openai_compatible, azure, anthropic, gemini, scripted",
+        ),
         (one("model: m"), "base_url must be an http or https address"),
         (one("model: m, base_url: 'ftp://x/v1'"), "base_url must be an http or https address"),
         (one("model: m, base_url: 'http://[/'"), "base_url must be an http or https address"),

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from penstock.contracts.llm import Usage
-from services.router.chat_tap import ChatTap, Sort, read_whole
+from penstock.contracts.llm import OPENAI_CHAT, OPENAI_EMBEDDINGS, Usage
+from services.router.chat_tap import ChatTap, read_whole
 from services.router.deployment import Deployment, Kind, Timeouts
 from services.router.embeddings import read as read_embeddings
 from services.router.fault import Fault, FaultKind
 from services.router.http import Http
-from services.router.providers.openai import OpenAI
+from services.router.protocols.protocol import Sort
+from services.router.providers.hosted import Hosted
 from services.router.providers.provider import Ask, Provider
 from services.router.providers.scripted import Scripted
 from services.router.script import Call, Counts, Fail, Rule, Script, When
@@ -38,7 +39,8 @@ class Party:
 
     def raw(self, body: bytes, kind: Kind) -> Ask:
         loop = asyncio.get_running_loop()
-        return Ask(self.deployment, kind, body, Watch(SHORT, loop.time() + 10.0, loop))
+        protocol = OPENAI_EMBEDDINGS if kind == "embeddings" else OPENAI_CHAT
+        return Ask(self.deployment, body, Watch(SHORT, loop.time() + 10.0, loop), protocol)
 
 
 COUNTS = Counts(input=100, output=5, cached=80)
@@ -80,7 +82,7 @@ async def party(request: pytest.FixtureRequest, server: ModelServer) -> AsyncIte
         yield Party(Scripted(), deployment(provider="scripted", script=SCRIPT))
         return
     http = Http(connect_timeout_s=1.0, keep_alive_s=5.0)
-    yield Party(OpenAI(http, response_max_bytes=100_000), deployment(base_url=server.url))
+    yield Party(Hosted(http, response_max_bytes=100_000), deployment(base_url=server.url))
     await http.close()
 
 

@@ -1,31 +1,30 @@
-"""The OpenAI wire over HTTP: OpenAI and every compatible endpoint (vLLM, llama.cpp, Ollama, Anthropic, Gemini …)."""
+"""Providers over HTTP, each in its own protocol: OpenAI and every compatible endpoint, Azure, Anthropic, Gemini."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 
-from yarl import URL
-
-from services.router.deployment import CHAT, EMBEDDINGS, Deployment, Kind
+from services.router.deployment import Deployment
 from services.router.fault import Fault, FaultKind, refused
 from services.router.http import Exchange, Http
 from services.router.keys import hide
+from services.router.providers.address import address, credentials, passed_on
 from services.router.providers.provider import Ask
 
-PATHS: dict[Kind, str] = {CHAT: "chat/completions", EMBEDDINGS: "embeddings"}
 RETRY_AFTER_MAX_S = 3600.0
 
 
-class OpenAI:
-    """Keeps the parsed addresses, nothing else."""
+class Hosted:
+    """Keeps nothing."""
 
     def __init__(self, http: Http, *, response_max_bytes: int) -> None:
         self._http = http
         self._response_max_bytes = response_max_bytes
-        self._urls: dict[tuple[str, Kind], URL] = {}
 
     async def whole(self, ask: Ask) -> bytes:
         ask.watch.whole()
-        exchange = await self._send(ask)
+        exchange = await self._send(ask, streamed=False)
         try:
             return await exchange.read_all(self._response_max_bytes)
         finally:
@@ -34,7 +33,7 @@ class OpenAI:
     @asynccontextmanager
     async def stream(self, ask: Ask) -> AsyncIterator[AsyncIterator[bytes]]:
         ask.watch.headers()
-        exchange = await self._send(ask)
+        exchange = await self._send(ask, streamed=True)
         try:
             if not exchange.header("Content-Type").lower().startswith("text/event-stream"):
                 raise _no_stream(await _said(exchange, ask.deployment), _retry_after_s(exchange))
@@ -43,22 +42,18 @@ class OpenAI:
         finally:
             exchange.close()
 
-    async def _send(self, ask: Ask) -> Exchange:
+    async def _send(self, ask: Ask, *, streamed: bool) -> Exchange:
         deployment = ask.deployment
-        headers = {"Authorization": f"Bearer {deployment.key.reveal()}"} if deployment.key else {}
-        exchange = await self._http.post(self._url(deployment.base_url, ask.kind), headers, ask.body)
+        headers = credentials(deployment.provider, ask.protocol, deployment.key.reveal())
+        headers |= passed_on(ask.protocol, ask.headers)
+        url = address(deployment.base_url, ask.protocol, deployment.model, streamed)
+        exchange = await self._http.post(url, headers, ask.body)
         if exchange.status == 200:
             return exchange
         try:
             raise refused(exchange.status, await _said(exchange, deployment), _retry_after_s(exchange))
         finally:
             exchange.close()
-
-    def _url(self, base_url: str, kind: Kind) -> URL:
-        url = self._urls.get((base_url, kind))
-        if url is None:
-            url = self._urls[base_url, kind] = URL(f"{base_url.rstrip('/')}/{PATHS[kind]}")
-        return url
 
 
 async def _said(exchange: Exchange, deployment: Deployment) -> bytes:
@@ -79,12 +74,25 @@ def _no_stream(body: bytes, retry_after_s: float) -> Fault:
 
 
 def _retry_after_s(exchange: Exchange) -> float:
-    """Seconds; 0 when the provider gave none, or a date (whose clock is not ours)."""
+    """Seconds; 0 when the provider gave none. A date is read against the provider's own clock, where it tells it."""
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        said = exchange.header(name)
         try:
-            seconds = float(exchange.header(name)) * unit_s
+            seconds = float(said) * unit_s
         except ValueError:
-            continue
-        if seconds >= 0:
+            seconds = _until(said, exchange.header("date"))
+        if seconds > 0:
             return min(seconds, RETRY_AFTER_MAX_S)
     return 0.0
+
+
+def _until(date: str, now: str) -> float:
+    """Seconds from `now` (or this machine's time) until `date`, both as HTTP writes them; 0 for what is no date."""
+    try:
+        then = parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, IndexError):
+        return 0.0
+    try:
+        return then - parsedate_to_datetime(now).timestamp()
+    except (ValueError, TypeError, IndexError):
+        return then - time.time()

@@ -1,0 +1,163 @@
+"""How one request gets to one deployment and its answer back: as it is where both speak the same protocol, and by way
+of the neutral form where they do not. Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol as Interface
+
+from services.router.fault import Fault, FaultKind
+from services.router.protocols.loss import Loss, Losses
+from services.router.protocols.prompt import Prompt
+from services.router.protocols.protocol import Body, Protocol, Reader, Shape, Sort, Tap, Target, Told, Writer
+from services.router.sse import SseEvent
+
+PREFERRED = ("openai.responses", "anthropic.messages", "gemini.generate", "openai.chat")
+"""Which protocol of a provider a request of another one is translated to: the one that can carry the most first."""
+
+
+class Conveyor(Interface):
+    """One streamed answer: the provider's events in, the caller's bytes out. See `protocols.protocol.Tap`."""
+
+    done: bool
+
+    @property
+    def told(self) -> Told: ...
+    @property
+    def whole(self) -> bool: ...
+    def read(self, event: SseEvent) -> tuple[Sort, bytes]: ...
+    def end(self) -> bytes: ...
+
+
+class Passage(Interface):
+    """One request on its way to one target. `wire`: the protocol that the provider is asked in."""
+
+    wire: str
+    losses: Losses
+
+    def request(self) -> bytes:
+        """What the provider gets. Raises Fault(UNFIT) when it would mean something else."""
+        ...
+
+    def answer(self, raw: bytes) -> tuple[bytes, Told]:
+        """The provider's whole answer as the caller sees it. Raises Fault."""
+        ...
+
+    def conveyor(self) -> Conveyor: ...
+
+
+class Terms:
+    """What the caller said of losses: `report` refuses grave ones, `refuse` any, `accept` none."""
+
+    __slots__ = ("_said",)
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+
+    def judge(self, losses: Losses) -> None:
+        """Raises Fault(UNFIT) that names the first loss which is not to be had."""
+        if self._said == "accept":
+            return
+        loss: Loss | None = losses.gravest
+        if loss is None and self._said == "refuse":
+            loss = next(iter(losses.all), None)
+        if loss is not None:
+            raise Fault(FaultKind.UNFIT, f"{loss.field}: {loss.what}", param=loss.field[:100])
+
+
+def passage(
+    protocols: Mapping[str, Protocol],
+    surface: str,
+    spoken: Sequence[str],
+    body: Body,
+    target: Target,
+    shape: Shape,
+    terms: Terms,
+    prompt: Prompt | None = None,
+) -> Passage:
+    """The way to a deployment that speaks `spoken`. `prompt`: the request in the neutral form, if it must go so."""
+    if surface in spoken and prompt is None:
+        return Straight(protocols[surface], body, target, shape)
+    wire = next(name for name in (surface, *PREFERRED) if name in spoken)
+    return Crossing(protocols[surface], protocols[wire], prompt or body.prompt(), target, shape, terms)
+
+
+class Straight:
+    """Same protocol at both ends: bytes are edited where they must be, and read in passing."""
+
+    __slots__ = ("_body", "_protocol", "_shape", "_target", "losses", "wire")
+
+    def __init__(self, protocol: Protocol, body: Body, target: Target, shape: Shape) -> None:
+        self._protocol = protocol
+        self._body = body
+        self._target = target
+        self._shape = shape
+        self.losses = Losses()
+        self.wire = protocol.name
+
+    def request(self) -> bytes:
+        return self._body.for_upstream(self._target)
+
+    def answer(self, raw: bytes) -> tuple[bytes, Told]:
+        return raw, self._protocol.read_told(raw)
+
+    def conveyor(self) -> Tap:
+        return self._protocol.tap(strip_usage=not self._shape.wants_usage)
+
+
+class Crossing:
+    """From one protocol to another and back."""
+
+    __slots__ = ("_prompt", "_shape", "_surface", "_target", "_terms", "_wire", "losses", "wire")
+
+    def __init__(
+        self, surface: Protocol, wire: Protocol, prompt: Prompt, target: Target, shape: Shape, terms: Terms
+    ) -> None:
+        self._surface = surface
+        self._wire = wire
+        self._prompt = prompt
+        self._target = target
+        self._shape = shape
+        self._terms = terms
+        self.losses = Losses()
+        self.wire = wire.name
+
+    def request(self) -> bytes:
+        written = self._wire.write_prompt(self._prompt, self._target, self.losses)
+        self._terms.judge(self.losses)
+        return written
+
+    def answer(self, raw: bytes) -> tuple[bytes, Told]:
+        answer, told = self._wire.read_answer(raw)
+        return self._surface.write_answer(answer, self._shape, self.losses), told
+
+    def conveyor(self) -> "Translator":
+        return Translator(self._wire.reader(), self._surface.writer(self._shape, self.losses))
+
+
+class Translator:
+    """A provider's stream in the caller's protocol, event by event."""
+
+    __slots__ = ("_reader", "_writer", "done")
+
+    def __init__(self, reader: Reader, writer: Writer) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.done = False
+
+    @property
+    def told(self) -> Told:
+        return self._reader.told
+
+    @property
+    def whole(self) -> bool:
+        return bool(self._reader.told.finish)
+
+    def read(self, event: SseEvent) -> tuple[Sort, bytes]:
+        """The reader's judgement of the event, and what the caller is told of it. The end is written by `end`."""
+        sort, pieces = self._reader.read(event)
+        self.done = self._reader.done
+        return sort, b"".join([self._writer.write(piece) for piece in pieces])
+
+    def end(self) -> bytes:
+        rest = b"".join([self._writer.write(piece) for piece in self._reader.end()])
+        return rest + self._writer.end()

@@ -1,0 +1,65 @@
+"""Where each protocol is spoken below a provider's base URL, and how a key is shown there. Pure."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from urllib.parse import quote
+
+from yarl import URL
+
+from penstock.contracts.llm import ANTHROPIC_MESSAGES, GEMINI_GENERATE, OPENAI_CHAT, OPENAI_EMBEDDINGS, OPENAI_RESPONSES
+
+GEMINI_EMBED = "gemini.embed"
+RERANK = "rerank"
+ANTHROPIC_VERSION = "2023-06-01"
+"""What an Anthropic provider is told when the caller did not name a version."""
+PASSED_ON: Mapping[str, frozenset[str]] = {
+    OPENAI_CHAT: frozenset({"openai-beta"}),
+    OPENAI_RESPONSES: frozenset({"openai-beta"}),
+    ANTHROPIC_MESSAGES: frozenset({"anthropic-version", "anthropic-beta"}),
+}
+"""The caller's headers that a provider of its own protocol gets; nobody gets any other."""
+_BELOW_VERSION = {
+    OPENAI_CHAT: "chat/completions",
+    OPENAI_RESPONSES: "responses",
+    OPENAI_EMBEDDINGS: "embeddings",
+    RERANK: "rerank",
+}
+
+
+@lru_cache(maxsize=4096)
+def address(base_url: str, protocol: str, model: str, streamed: bool) -> URL:
+    """The URL to post to. An OpenAI base URL ends with its version (`/v1`); the others may leave theirs out."""
+    base = base_url.rstrip("/")
+    if (below := _BELOW_VERSION.get(protocol)) is not None:
+        return URL(f"{base}/{below}", encoded=True)
+    if protocol == ANTHROPIC_MESSAGES:
+        return URL(f"{base}/messages" if base.endswith("/v1") else f"{base}/v1/messages", encoded=True)
+    if not base.endswith(("/v1", "/v1beta")):
+        base += "/v1beta"
+    name = quote(model.removeprefix("models/"), safe="")
+    if protocol == GEMINI_EMBED:
+        return URL(f"{base}/models/{name}:batchEmbedContents", encoded=True)
+    verb = "streamGenerateContent?alt=sse" if streamed else "generateContent"
+    return URL(f"{base}/models/{name}:{verb}", encoded=True)
+
+
+def credentials(provider: str, protocol: str, key: str) -> dict[str, str]:
+    """The header that shows the key; none without a key."""
+    if not key:
+        return {}
+    if provider == "azure":
+        return {"api-key": key}
+    if protocol == ANTHROPIC_MESSAGES:
+        return {"x-api-key": key}
+    if protocol in (GEMINI_GENERATE, GEMINI_EMBED):
+        return {"x-goog-api-key": key}
+    return {"Authorization": f"Bearer {key}"}
+
+
+def passed_on(protocol: str, sent: Mapping[str, str]) -> dict[str, str]:
+    """Of the caller's headers those that this protocol's providers get, and what they want to be told besides."""
+    allowed = PASSED_ON.get(protocol, frozenset())
+    headers = {name: value for name, value in sent.items() if name in allowed}
+    if protocol == ANTHROPIC_MESSAGES:
+        headers.setdefault("anthropic-version", ANTHROPIC_VERSION)
+    return headers
