@@ -8,6 +8,14 @@ ANTHROPIC_MESSAGES = "anthropic.messages"
 GEMINI_GENERATE = "gemini.generate"
 OPENAI_EMBEDDINGS = "openai.embeddings"
 
+UPSTREAM_HEADERS = frozenset({"anthropic-version", "anthropic-beta", "openai-beta"})
+"""Of what a caller sends beside its body, all that may reach a provider."""
+
+REPORT_LOSSES, REFUSE_LOSSES, ACCEPT_LOSSES = "report", "refuse", "accept"
+NO_STORE, ONLY, REFRESH = "no-store", "only", "refresh"
+
+HEAD_MAX_BYTES = 60 * 1024
+
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens of one attempt, as a vector whose parts never overlap: the input is `uncached + cache_read + cache_write`,
@@ -42,16 +50,56 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+class Template(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A prompt template by name; `version` "" is the current one. `variables` are JSON values by name."""
+
+    name: str
+    version: str = ""
+    variables: dict[str, msgspec.Raw] = {}
+
+
 class CompletionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One model call. `model` is an alias of the models file, `body` the request in `surface`'s protocol."""
+    """One model call. `model` is an alias of the models file, `body` the request in `surface`'s protocol.
+
+    headers: of the caller, lower case, only those in UPSTREAM_HEADERS: they mean something to a provider of the same
+    protocol and to nobody else.
+    session: whatever the caller calls its conversation; requests of one session like to go to one deployment.
+    labels: the caller's, for routing conditions and records.
+    losses: what a translation may lose: REPORT_LOSSES (grave ones refuse, others are listed), REFUSE_LOSSES (any
+    refuses), ACCEPT_LOSSES (all are listed).
+    cache: "" as the alias says, NO_STORE (neither read nor written), ONLY (an answer from the cache or NOT_FOUND),
+    REFRESH (not read, but written).
+    prompt: its messages come before those of the body, which may then have none.
+    headed: a stream's first frame is a CompletionHead.
+    """
 
     model: str
     body: msgspec.Raw
     surface: str = OPENAI_CHAT
+    headers: dict[str, str] = {}
+    session: str = ""
+    labels: dict[str, str] = {}
+    losses: str = REPORT_LOSSES
+    cache: str = ""
+    prompt: Template | None = None
+    headed: bool = False
+
+
+class Loss(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a translation did not carry: `field` as the caller spells it (`messages.3.content.0`), `what` became of it
+    in a sentence. A `grave` one changes what the answer means."""
+
+    field: str
+    what: str
+    grave: bool = False
 
 
 class Served(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who answered, and what it used. `cost_nano`: nano-dollars (10^-9 USD) under `price_version`; -1: unknown."""
+    """Who answered, and what it used. `cost_nano`: nano-dollars (10^-9 USD) under `price_version`; -1: unknown.
+
+    reason: why this deployment, in a few words. cached: "", "exact" or "semantic".
+    upstream_ms: waited for the provider. overhead_ms: spent here, by component, disjoint parts.
+    """
 
     attempt: str
     deployment: str
@@ -62,6 +110,11 @@ class Served(msgspec.Struct, frozen=True, omit_defaults=True):
     decision: str = ""
     attempts: int = 1
     first_token_ms: float = 0.0
+    losses: tuple[Loss, ...] = ()
+    reason: str = ""
+    cached: str = ""
+    upstream_ms: float = 0.0
+    overhead_ms: dict[str, float] = {}
 
 
 class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,18 +124,70 @@ class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
     served: Served
 
 
+class CompletionHead(msgspec.Struct, frozen=True, tag_field="head", tag=1):
+    """The first frame of a stream that was asked for `headed`, as JSON, when it is sure who answers and before anything
+    of the answer. At most HEAD_MAX_BYTES, so that it is one frame. `served` has no usage and no cost yet.
+
+    No server-sent event begins as this does, `{"head":1`: who asks tells by it whether the router knows of heads.
+    """
+
+    served: Served
+
+
 class CompletionEnd(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The end of a streamed answer, whose frames are the provider's server-sent events, byte for byte."""
+    """The end of a streamed answer, whose frames are whole server-sent events in the protocol of the request."""
 
     served: Served
     finish: str = ""
 
 
+class CountRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many input tokens has this request? `body` in `surface`'s protocol, as it would be sent for an answer or for a
+    count; `headers` as in CompletionRequest."""
+
+    model: str
+    body: msgspec.Raw
+    surface: str = OPENAI_CHAT
+    headers: dict[str, str] = {}
+
+
+class TokenCount(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`estimated`: counted by us, not by the provider. `served` where a provider was asked."""
+
+    input_tokens: int
+    estimated: bool = False
+    served: Served | None = None
+
+
+class RerankRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Documents to put in order of what they say to `query`, with the alias `model`; `top_n` 0: all of them."""
+
+    model: str
+    query: str
+    documents: list[str]
+    top_n: int = 0
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """The document at `index` of the request; `score` from 0 to 1, comparable within one answer only."""
+
+    index: int
+    score: float
+
+
+class Reranked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The best first."""
+
+    results: list[Ranked]
+    served: Served
+
+
 class EmbedRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Texts to embed with the alias `model`."""
+    """Texts to embed with the alias `model`; `dimensions` 0: as many as the model has."""
 
     model: str
     texts: list[str]
+    dimensions: int = 0
 
 
 class Embeddings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -97,7 +202,7 @@ class ModelsRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One alias. `kinds`: chat, embeddings."""
+    """One alias. `kinds`: chat, embeddings, rerank."""
 
     id: str
     kinds: tuple[str, ...] = ("chat",)

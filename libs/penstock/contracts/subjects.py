@@ -154,6 +154,23 @@ LLM_EMBED = Call(
     (GATEWAY, CONTEXT),
     timeout_s=120.0,
 )
+LLM_RERANK = Call(
+    Subject("penstock.llm.rerank"),
+    llm.RerankRequest,
+    llm.Reranked,
+    ROUTER,
+    (GATEWAY, CONTEXT),
+    timeout_s=120.0,
+)
+LLM_COUNT = Call(
+    Subject("penstock.llm.count"),
+    llm.CountRequest,
+    llm.TokenCount,
+    ROUTER,
+    (GATEWAY,),
+    timeout_s=60.0,
+    repeatable=True,
+)
 LLM_MODELS = Call(
     Subject("penstock.llm.models"),
     llm.ModelsRequest,

@@ -13,7 +13,24 @@ Sample: TypeAlias = msgspec.Struct
 RAW = msgspec.Raw(b'{"deep":[1,2.5,"\xc3\xa9",null,true]}')
 USAGE = llm.Usage(uncached=100, cache_read=20, cache_write=3, output=40, reasoning=5, estimated=True)
 ERROR = FailureBody("denied", "not for you", 1.5, "dec_1", "tool", ("no scope", "no budget"))
-SERVED = llm.Served("att_1", "first", "model-1", USAGE, 123_456_789, "2026-11", "dec_1", 2, 31.25)
+LOSS = llm.Loss("messages.3.name", "names of speakers are not carried", True)
+TEMPLATE = llm.Template("greeting", "3", {"name": RAW})
+SERVED = llm.Served(
+    "att_1",
+    "first",
+    "model-1",
+    USAGE,
+    123_456_789,
+    "2026-11",
+    "dec_1",
+    2,
+    31.25,
+    (LOSS,),
+    "cheapest",
+    "exact",
+    30.5,
+    {"routing": 0.25},
+)
 BUDGET = jobs.Budget(0.5, 2000)
 JOB = jobs.Job(
     kind="agent",
@@ -112,10 +129,29 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     # models
     USAGE,
     SERVED,
-    llm.CompletionRequest("chat", RAW, "openai.chat.next"),
+    TEMPLATE,
+    llm.CompletionRequest(
+        "chat",
+        RAW,
+        "openai.chat.next",
+        {"anthropic-version": "2026-10-21"},
+        "s1",
+        {"team": "north"},
+        llm.REFUSE_LOSSES,
+        llm.REFRESH,
+        TEMPLATE,
+        True,
+    ),
+    LOSS,
     llm.Completion(RAW, SERVED),
+    llm.CompletionHead(SERVED),
     llm.CompletionEnd(SERVED, "stop"),
-    llm.EmbedRequest("embed", ["one", "two"]),
+    llm.CountRequest("chat", RAW, "openai.chat.next", {"anthropic-version": "2026-10-21"}),
+    llm.TokenCount(12, True, SERVED),
+    llm.RerankRequest("rank", "valve", ["one", "two"], 1),
+    llm.Ranked(1, 0.5),
+    llm.Reranked([llm.Ranked(1, 0.5)], SERVED),
+    llm.EmbedRequest("embed", ["one", "two"], 256),
     llm.Embeddings([[0.5, -1.0], [0.0, 2.0]], SERVED),
     llm.ModelsRequest(),
     llm.ModelInfo("chat", ("chat", "embeddings"), "penstock", 8192, True),
