@@ -142,8 +142,8 @@ class CompletionEnd(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CountRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How many input tokens has this request? `body` in `surface`'s protocol, as it would be sent for an answer or for a
-    count; `headers` as in CompletionRequest."""
+    """How many input tokens has this request? `body` in `surface`'s protocol, as sent for an answer or for a count;
+    `headers` as in CompletionRequest."""
 
     model: str
     body: msgspec.Raw

@@ -90,7 +90,9 @@ def test_every_field_is_set_in_the_sample(value: Sample) -> None:
 
 @pytest.mark.parametrize("value", TOLERANT, ids=lambda value: type(value).__name__)
 def test_a_field_of_tomorrow_is_passed_over(value: Sample) -> None:
-    free = frozenset({"job", "properties", "context", "labels", "headers", "variables", "overhead_ms", *_raw_fields(type(value))})
+    free = frozenset(
+        {"job", "properties", "context", "labels", "headers", "variables", "overhead_ms", *_raw_fields(type(value))}
+    )
     document = with_unknown_fields(json.loads(golden(value)), free)
     grown = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     assert "field_of_tomorrow" in grown
