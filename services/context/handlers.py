@@ -20,7 +20,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token, new_id
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question
-from penstock.kit.boundary import Boundary
+from penstock.kit.boundary import Boundary, Settlement
 from penstock.kit.limit import Limit
 from services.context.config import Config
 from services.context.documents import Collection, Documents, Head, document_id
@@ -74,7 +74,7 @@ class Handlers:
             if head is not None and head.digest == digest and vectors is None:
                 return Ingested(id, head.passages, unchanged=True)
             await self._documents.put(collection, _document(id, request.source, pieces, vectors), digest)
-            action.settle(result_digest=digest)
+            action.settle(Settlement(result_digest=digest))
             return Ingested(id, len(pieces), unchanged=_same(head, digest))
 
     async def search(self, request: Search, meta: Meta) -> Found:

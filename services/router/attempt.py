@@ -8,7 +8,7 @@ from penstock.contracts.ids import new_id
 from penstock.contracts.llm import Served, Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question, Reserve
-from penstock.kit.boundary import Action, Boundary
+from penstock.kit.boundary import Action, Boundary, Settlement
 from services.router.deployment import Deployment
 from services.router.fault import Fault
 from services.router.price import cost
@@ -161,9 +161,11 @@ class Attempt:
 
     def _settle(self, action: Action, usage: Usage) -> None:
         action.settle(
-            usage=usage,
-            cost_nano=cost(usage, self.deployment.rates) if usage.total else 0,
-            price_version=self.deployment.price_version,
-            deployment=self.deployment.name,
-            result_digest=self.result_digest,
+            Settlement(
+                usage=usage,
+                cost_nano=cost(usage, self.deployment.rates) if usage.total else 0,
+                price_version=self.deployment.price_version,
+                deployment=self.deployment.name,
+                result_digest=self.result_digest,
+            )
         )

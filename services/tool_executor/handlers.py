@@ -11,7 +11,7 @@ from penstock.contracts.ids import new_id
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Fact, Question
 from penstock.contracts.tools import ToolCall, ToolList, ToolListRequest, ToolResult
-from penstock.kit.boundary import Action, Boundary
+from penstock.kit.boundary import Action, Boundary, Settlement
 from penstock.kit.clock import Clock
 from penstock.kit.metrics import Metrics
 from services.tool_executor.check import ArgumentLimits, BadArguments, decode_arguments, digest
@@ -159,7 +159,9 @@ def _outside_key(tenant: str, key: str) -> str:
 
 def _settle(action: Action, result: ToolResult, error: Code) -> None:
     action.settle(
-        result_digest=hashlib.sha256(result.content.encode()).hexdigest(),
-        status="error" if result.is_error else "ok",
-        code=error if result.is_error else "",
+        Settlement(
+            result_digest=hashlib.sha256(result.content.encode()).hexdigest(),
+            status="error" if result.is_error else "ok",
+            code=error if result.is_error else "",
+        )
     )

@@ -42,7 +42,13 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Written when the action is over. `status`: ok, error, cancelled, unknown. Never a prompt, a result or a key."""
+    """Written when the action is over. `status`: ok, error, cancelled, unknown. Never a prompt, a result or a key.
+
+    Of a model call: `surface` and `wire` are the caller's protocol and the provider's, `losses` the fields that a
+    translation between them did not carry, `reason` why this deployment was chosen, `cached` "exact", "semantic" or
+    "shared" for an answer that no provider gave, `saved_nano` what it would have cost, `template` the prompt template
+    as name@version.
+    """
 
     decision: str
     attempt: str
@@ -60,6 +66,13 @@ class OutcomeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     job: str = ""
     step: str = ""
     traceparent: str = ""
+    surface: str = ""
+    wire: str = ""
+    losses: tuple[str, ...] = ()
+    reason: str = ""
+    cached: str = ""
+    saved_nano: int = 0
+    template: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

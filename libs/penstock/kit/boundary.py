@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
+import msgspec
 from msgspec.structs import replace
 
 from penstock.bus import Bus
@@ -20,6 +21,7 @@ from penstock.kit.recorder import Place, Recorder
 
 RESOURCE_MAX_CHARACTERS = 256
 DETAIL_MAX_CHARACTERS = 500
+LOSSES_MAX = 50
 PERMITTING = frozenset({"allow", "transform", "shadow"})
 SAYS_NOTHING = frozenset(
     {Code.UNAVAILABLE, Code.OVERLOADED, Code.INTERNAL, Code.UPSTREAM, Code.UNKNOWN_OUTCOME, Code.DEADLINE}
@@ -27,52 +29,43 @@ SAYS_NOTHING = frozenset(
 """What a question may fail with that is no answer: the action is refused as UNAVAILABLE."""
 
 
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt used so far, as its outcome record says it. `cost_nano` nano-dollars, -1: unknown. `status` (ok,
+    error, cancelled, unknown) and `code` hold when the attempt ends without an exception. The rest: OutcomeRecord."""
+
+    usage: Usage = Usage()
+    cost_nano: int = 0
+    price_version: str = ""
+    deployment: str = ""
+    result_digest: str = ""
+    status: str = "ok"
+    code: str = ""
+    surface: str = ""
+    wire: str = ""
+    losses: tuple[str, ...] = ()
+    reason: str = ""
+    cached: str = ""
+    saved_nano: int = 0
+    template: str = ""
+
+
 class Action:
     """One permitted attempt under way. What was settled last is what the outcome record says."""
 
-    __slots__ = (
-        "_code",
-        "_cost_nano",
-        "_deployment",
-        "_price_version",
-        "_result_digest",
-        "_status",
-        "_usage",
-        "decision",
-    )
+    __slots__ = ("_settled", "decision")
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
-        self.settle()
+        self._settled = Settlement()
 
-    def settle(
-        self,
-        *,
-        usage: Usage | None = None,
-        cost_nano: int = 0,
-        price_version: str = "",
-        deployment: str = "",
-        result_digest: str = "",
-        status: str = "ok",
-        code: str = "",
-    ) -> None:
-        """What the attempt used so far; call it again when more is known. `cost_nano` nano-dollars, -1: unknown.
-
-        `status` (ok, error, cancelled, unknown) and `code` hold when the block ends without an exception.
-        """
-        self._usage = usage or Usage()
-        self._cost_nano = cost_nano
-        # a record that is too large would be none
-        self._price_version = price_version[:RESOURCE_MAX_CHARACTERS]
-        self._deployment = deployment[:RESOURCE_MAX_CHARACTERS]
-        self._result_digest = result_digest[:RESOURCE_MAX_CHARACTERS]
-        self._status = status
-        self._code = code
+    def settle(self, settlement: Settlement) -> None:
+        """Call it again when more is known."""
+        self._settled = settlement
 
     def _end(self, error: BaseException | None) -> tuple[str, str]:
         """Status and code by how the block ended."""
         if error is None:
-            return self._status, self._code
+            return self._settled.status, self._settled.code
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             return "cancelled", Code.CANCELLED
         if not isinstance(error, Failure):
@@ -85,6 +78,7 @@ class Action:
 
     def _outcome(self, question: Question, meta: Meta, error: BaseException | None, latency_ms: float) -> OutcomeRecord:
         status, code = self._end(error)
+        settled = self._settled
         return OutcomeRecord(
             decision=self.decision.context.id,
             attempt=question.attempt,
@@ -92,16 +86,23 @@ class Action:
             action=question.action.name,
             resource=resource_name(question),
             code=code,
-            usage=self._usage,
-            cost_nano=self._cost_nano,
-            price_version=self._price_version,
-            result_digest=self._result_digest,
+            usage=settled.usage,
+            cost_nano=settled.cost_nano,
+            price_version=_short(settled.price_version),
+            result_digest=_short(settled.result_digest),
             latency_ms=round(latency_ms, 3),
-            deployment=self._deployment,
+            deployment=_short(settled.deployment),
             request=meta.request,
             job=meta.job,
             step=meta.step,
             traceparent=meta.traceparent,
+            surface=settled.surface,
+            wire=settled.wire,
+            losses=tuple(_short(loss) for loss in settled.losses[:LOSSES_MAX]),
+            reason=_short(settled.reason),
+            cached=settled.cached,
+            saved_nano=settled.saved_nano,
+            template=_short(settled.template),
         )
 
 
@@ -222,6 +223,11 @@ class _Attempt(AbstractAsyncContextManager[Action]):
             self._place.put(boundary._recorder.envelope(outcome, tenant), tenant)
         finally:
             self._place.give_back()
+
+
+def _short(text: str) -> str:
+    """A record that is too large would be none."""
+    return text[:RESOURCE_MAX_CHARACTERS]
 
 
 def resource_name(question: Question) -> str:

@@ -1,24 +1,18 @@
 """What a translation could not carry: said to the caller and in the outcome record, or a reason to refuse. Pure."""
 
-import msgspec
+from penstock.contracts.llm import Loss
+
+__all__ = ["Loss", "Losses"]
 
 LOSSES_MAX = 100
 
 
-class Loss(msgspec.Struct, frozen=True):
-    """`field` in the caller's own spelling, as a path (`messages.3.content.0`); `what` became of it, in a sentence.
-
-    A `grave` loss changes what the answer means (a schema not kept to, a tool not offered, history not shown): the
-    target is no candidate unless the caller said that losses are welcome. Others change how it is said.
-    """
-
-    field: str
-    what: str
-    grave: bool = False
-
-
 class Losses:
-    """Gathers the losses of one translation, each once, at most LOSSES_MAX of either kind."""
+    """Gathers the losses of one translation, each once, at most LOSSES_MAX of either kind.
+
+    A grave loss changes what the answer means (a schema not kept to, a tool not offered, history not shown): the target
+    is no candidate unless the caller said that losses are welcome. Others change how it is said.
+    """
 
     __slots__ = ("_seen",)
 

@@ -62,6 +62,16 @@ class Body(Interface):
         """The caller's own cap; 0 when there is none."""
         ...
 
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream may tell usage: OpenAI chat's callers ask for it, the other protocols always tell."""
+        ...
+
+    @property
+    def echo(self) -> Mapping[str, msgspec.Raw]:
+        """What the protocol's answers repeat of the request (Shape.echo); empty for most."""
+        ...
+
     def for_upstream(self, target: Target) -> bytes:
         """The request as this target gets it: its model name, `stream`, its cap, usage asked for; no more changes."""
         ...

@@ -23,7 +23,7 @@ from penstock.contracts.policy import (
     Reason,
 )
 from penstock.contracts.subjects import AUDIT_BATCH, POLICY_EVALUATE, POLICY_EVALUATIONS
-from penstock.kit.boundary import Boundary
+from penstock.kit.boundary import Boundary, Settlement
 from penstock.kit.clock import SystemClock
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
@@ -91,7 +91,7 @@ async def test_a_permitted_action_is_done_and_its_outcome_recorded(
 ) -> None:
     async with boundary.action(question(), META) as action:
         assert action.decision == ALLOW
-        action.settle(usage=Usage(uncached=7, output=3), cost_nano=42, price_version="p1", deployment="d1")
+        action.settle(Settlement(usage=Usage(uncached=7, output=3), cost_nano=42, price_version="p1", deployment="d1"))
     (outcome,) = await outcomes(bus, recorder)
     assert outcome.latency_ms >= 0
     assert msgspec.structs.replace(outcome, latency_ms=0.0) == OutcomeRecord(
@@ -195,7 +195,7 @@ async def test_however_an_action_ends_it_has_one_outcome_with_what_was_used(
 ) -> None:
     with pytest.raises(type(raised)):
         async with boundary.action(question(), META) as action:
-            action.settle(cost_nano=5)
+            action.settle(Settlement(cost_nano=5))
             raise raised
     (outcome,) = await outcomes(bus, recorder)
     assert (outcome.status, outcome.code, outcome.cost_nano) == (status, code, 5)
@@ -208,7 +208,7 @@ async def test_a_cancelled_action_has_an_outcome_with_what_was_settled_so_far(
 
     async def act() -> None:
         async with boundary.action(question(), META) as action:
-            action.settle(usage=Usage(output=11), cost_nano=7)
+            action.settle(Settlement(usage=Usage(output=11), cost_nano=7))
             begun.set()
             await asyncio.Event().wait()
 
@@ -224,7 +224,7 @@ async def test_a_status_that_the_action_settled_stands(
     bus: Bus, policy: Policy, recorder: Recorder, boundary: Boundary
 ) -> None:
     async with boundary.action(question(), META) as action:
-        action.settle(status="unknown", code="unknown_outcome")
+        action.settle(Settlement(status="unknown", code="unknown_outcome"))
     (outcome,) = await outcomes(bus, recorder)
     assert (outcome.status, outcome.code) == ("unknown", "unknown_outcome")
 
@@ -233,7 +233,7 @@ async def test_an_outcome_with_a_text_without_end_is_recorded_cut(
     policy: Policy, bus: Bus, boundary: Boundary, recorder: Recorder
 ) -> None:
     async with boundary.action(question(), META) as action:
-        action.settle(deployment="d" * 70_000, price_version="p" * 70_000, result_digest="r" * 70_000)
+        action.settle(Settlement(deployment="d" * 70_000, price_version="p" * 70_000, result_digest="r" * 70_000))
     (outcome,) = await outcomes(bus, recorder)
     assert (outcome.deployment, outcome.price_version) == ("d" * 256, "p" * 256)
     assert recorder.waiting == 0
