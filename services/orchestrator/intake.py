@@ -38,7 +38,9 @@ class Intake:
         """Returns once the job is sure to be carried out; raises Discard once its refusal is told."""
         # how long its sender wanted to wait for the publish says nothing about the job
         meta = msgspec.structs.replace(item.meta, deadline=0.0)
-        job = fixed_id(item.body, meta.tenant, meta.idempotency_key, f"{item.sequence} {item.time}")
+        # a queue forgets message ids with its messages, when the broker restarts: the same job is still the same
+        origin = item.message_id or f"{item.sequence} {item.time}"
+        job = fixed_id(item.body, meta.tenant, meta.idempotency_key, origin)
         attempt = f"att_{_digest(f'{meta.tenant} {job.id} {item.sequence}')}"
         try:
             admitted = await self._identities.admit(meta, tenant_proven=True)

@@ -11,6 +11,7 @@ from penstock.bus import Bus, BusConfig
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import Grants, principals
 from penstock.bus.server_config import BusUser, render
+from penstock.contracts.subjects import SERVICES
 from tests.support.nats_server import NatsServer, nats_server
 
 ALMIGHTY = "peers"
@@ -62,6 +63,9 @@ class Secured:
 async def secured_broker(seeds: Path) -> AsyncIterator[Secured]:
     """In `seeds` are the users' keys."""
     grants = principals(TENANTS) | {ALMIGHTY: Grants({">"}, {">"})}
+    for service in SERVICES:
+        # it is answered, and says how much it wants to hear of a stream
+        grants[service].publish |= {f"_INBOX.{ALMIGHTY}.>", f"penstock.flow.{ALMIGHTY}.>"}
     users = [BusUser(name, load_or_make(seeds / name), of) for name, of in grants.items()]
     async with nats_server(render(users)) as broker:
         yield Secured(broker, seeds)

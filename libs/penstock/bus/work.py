@@ -15,7 +15,7 @@ from penstock.bus.call import time_left
 from penstock.bus.codec import decode, encode
 from penstock.bus.dead_letter import DeadLetters
 from penstock.bus.headers import headers_meta, meta_headers
-from penstock.bus.jetstream import JetStream
+from penstock.bus.jetstream import MESSAGE_ID, JetStream
 from penstock.bus.pull import Delivery, Pull
 from penstock.bus.released import Released
 from penstock.contracts.endpoint import SubjectMismatch, Work
@@ -46,16 +46,18 @@ class Release(Exception):
 
 class Item(Generic[Body]):
     """One task in a worker's hands. `tokens`: what stands in the named places of its subject; a `{tenant}` there is
-    also `meta.tenant`, whatever the sender wrote. `deliveries` counts every time it was given out.
+    also `meta.tenant`, whatever the sender wrote. `deliveries` counts every time it was given out. `message_id`: what
+    whoever stored it called it, the same when it was stored again.
     """
 
-    __slots__ = ("body", "deliveries", "meta", "sequence", "subject", "time", "tokens")
+    __slots__ = ("body", "deliveries", "message_id", "meta", "sequence", "subject", "time", "tokens")
 
     def __init__(self, delivery: Delivery, tokens: dict[str, str], meta: Meta, body: Body) -> None:
         self.body = body
         self.meta = meta
         self.tokens = tokens
         self.subject = delivery.subject
+        self.message_id = delivery.headers.get(MESSAGE_ID, "")
         self.sequence = delivery.sequence
         self.deliveries = delivery.deliveries
         self.time = delivery.time
