@@ -248,6 +248,12 @@ class Metrics:
             "deployment",
         )
         self.cost_nano = Counter(r, "penstock_cost_nanodollars_total", "What attempts cost, 10^-9 USD.", "deployment")
+        self.cache_lookups = Counter(
+            r, "penstock_cache_lookups_total", "Answers looked for in the cache: exact, semantic, none.", "result"
+        )
+        self.cache_saved_nano = Counter(
+            r, "penstock_cache_saved_nanodollars_total", "What kept answers would have cost again, 10^-9 USD."
+        )
 
     def _edge(self, r: CollectorRegistry) -> None:
         self.http_requests = Counter(r, "penstock_http_requests_total", "Requests at the edge.", "route", "status")

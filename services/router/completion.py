@@ -1,0 +1,244 @@
+"""Answers of chat models, whole and streamed, in the protocol that the caller speaks, from any provider."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.ids import new_id
+from penstock.contracts.llm import (
+    ACCEPT_LOSSES,
+    ANTHROPIC_MESSAGES,
+    OPENAI_CHAT,
+    OPENAI_RESPONSES,
+    Completion,
+    CompletionEnd,
+    CompletionHead,
+    CompletionRequest,
+)
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import Reserve
+from penstock.kit.clock import Clock
+from penstock.kit.identity import Identities
+from services.router.attempt import Attempt, Wanted
+from services.router.catalogue import Alias
+from services.router.chain import Chain
+from services.router.choose import Need
+from services.router.config import Config
+from services.router.deployment import CHAT, Deployment
+from services.router.models import Models
+from services.router.passage import Passage, Terms, passage
+from services.router.price import worst_case
+from services.router.protocols.protocol import Body, Protocol, Shape, Target
+from services.router.providers.provider import Ask
+from services.router.providers.table import Providers
+from services.router.relay import Out, Relay
+
+Made = TypeVar("Made")
+
+COMPLETE = "model.complete"
+OUTPUT_GUESS_TOKENS = 4096
+"""The output that is reserved for when neither the caller nor the deployment bounds it."""
+THREAD_ABOVE_BYTES = 1024 * 1024
+"""Larger bodies are read, translated and digested off the event loop."""
+_ID_PREFIXES = {OPENAI_CHAT: "chatcmpl-", OPENAI_RESPONSES: "resp_", ANTHROPIC_MESSAGES: "msg_"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, read."""
+
+    request: CompletionRequest
+    surface: Protocol
+    body: Body
+    alias: Alias
+    need: Need
+    wanted: Wanted
+    terms: Terms
+    created: int
+
+    def shape(self, model: str, id: str = "") -> Shape:
+        """How an answer of the provider's `model` is to be written."""
+        named = _ID_PREFIXES.get(self.surface.name, "") + (id or new_id("att")).partition("_")[2]
+        return Shape(model, named, self.created, self.body.wants_usage, self.body.echo)
+
+
+class Completions:
+    """Who serves a request is the chain's affair, how it is said the passage's; this brings them together."""
+
+    def __init__(
+        self,
+        config: Config,
+        models: Models,
+        chain: Chain,
+        providers: Providers,
+        protocols: Mapping[str, Protocol],
+        identities: Identities,
+        clock: Clock,
+    ) -> None:
+        self._identities = identities
+        self._config = config
+        self._models = models
+        self._chain = chain
+        self._providers = providers
+        self._protocols = protocols
+        self._clock = clock
+
+    async def whole(self, asked: Asked) -> Completion:
+        """A whole answer."""
+
+        async def work(attempt: Attempt) -> Completion:
+            way = self._way(asked, attempt, streamed=False)
+            ask = await self._ask(asked, attempt, way)
+            attempt.sent = True
+            raw = await self._providers[attempt.deployment.provider].whole(ask)
+            answer, attempt.told = await off_loop(len(raw), way.answer, raw)
+            attempt.losses = way.losses.all
+            attempt.result_digest = await digest(raw)
+            return Completion(msgspec.Raw(answer), attempt.served())
+
+        return await self._chain.run(asked.alias, asked.need, asked.wanted, work)
+
+    async def stream(self, asked: Asked, out: Out) -> CompletionEnd:
+        """Frames of whole server-sent events, after a head where one is wanted."""
+        config = self._config
+
+        async def work(attempt: Attempt) -> Attempt:
+            way = self._way(asked, attempt, streamed=True)
+            ask = await self._ask(asked, attempt, way)
+            conveyor = way.conveyor()
+            attempt.told = conveyor.told
+            headed = _Headed(out, attempt) if asked.request.headed else out
+            relay = Relay(
+                attempt, conveyor, headed, event_max_bytes=config.event_max_bytes, held_max_bytes=config.held_max_bytes
+            )
+            attempt.sent = True
+            async with self._providers[attempt.deployment.provider].stream(ask) as pieces:
+                await relay.run(pieces)
+            attempt.losses = way.losses.all
+            return attempt
+
+        attempt = await self._chain.run(asked.alias, asked.need, asked.wanted, work)
+        return CompletionEnd(attempt.served(), attempt.told.finish)
+
+    async def read(self, request: CompletionRequest, meta: Meta) -> Asked:
+        """What is asked, of whom, under which conditions. Raises Failure(INVALID, NOT_FOUND)."""
+        surface = self._protocols.get(request.surface)
+        if surface is None:
+            raise Failure(Code.INVALID, f"the protocol {request.surface[:40]!r} is not spoken here", param="surface")
+        alias = self._models.named(request.model, CHAT)
+        raw = bytes(request.body)
+        body = await off_loop(len(raw), surface.read, raw, request.model)
+
+        def reserve(deployment: Deployment) -> Reserve:
+            return worst_case(body.size.at_most, output_most(body, deployment), deployment.rates)
+
+        wanted = Wanted(
+            COMPLETE,
+            alias.name,
+            meta,
+            deadline=deadline(self._config, self._clock, meta),
+            digest=await digest(raw),
+            input_tokens=body.size.likely,
+            reserve=reserve,
+        )
+        claims = self._identities.claims(meta)
+        need = need_of(request, body, alias, claims.tenant, claims.sub)
+        return Asked(request, surface, body, alias, need, wanted, Terms(request.losses), int(self._clock.now()))
+
+    def _way(self, asked: Asked, attempt: Attempt, *, streamed: bool) -> Passage:
+        deployment = attempt.deployment
+        target = Target(
+            deployment.model,
+            deployment.endpoint,
+            streamed,
+            deployment.output_tokens_max,
+            deployment.output_tokens_field,
+            deployment.stream_usage,
+        )
+        shape = asked.shape(deployment.model, attempt.id)
+        way = passage(self._protocols, asked.surface.name, deployment.protocols, asked.body, target, shape, asked.terms)
+        attempt.surface, attempt.wire = asked.surface.name, way.wire
+        return way
+
+    async def _ask(self, asked: Asked, attempt: Attempt, way: Passage) -> Ask:
+        """Raises Fault(UNFIT) before anybody was asked."""
+        body = await off_loop(len(asked.request.body), way.request)
+        attempt.losses = way.losses.all
+        return Ask(attempt.deployment, body, attempt.watch, way.wire, asked.request.headers)
+
+
+class _Headed:
+    """Says who answers before the first frame of the answer."""
+
+    __slots__ = ("_attempt", "_out", "_said")
+
+    def __init__(self, out: Out, attempt: Attempt) -> None:
+        self._out = out
+        self._attempt = attempt
+        self._said = False
+
+    async def send(self, data: bytes) -> None:
+        if not self._said:
+            self._said = True
+            await self._out.send(msgspec.json.encode(CompletionHead(self._attempt.introduced())))
+        await self._out.send(data)
+
+
+def need_of(request: CompletionRequest, body: Body, alias: Alias, tenant: str, user: str) -> Need:
+    """What the choice among deployments goes by."""
+    output = max(output_most(body, deployment) for deployment in alias.deployments)
+    needs = body.needs
+    return Need(
+        CHAT,
+        tools=needs.tools,
+        tokens=body.size.at_most + output,
+        schema=needs.schema,
+        images=needs.images,
+        documents=needs.documents,
+        audio=needs.audio,
+        reasoning=needs.reasoning,
+        output_tokens=output,
+        streamed=body.streamed,
+        surface=request.surface,
+        session=request.session,
+        labels=request.labels,
+        lossy_ok=request.losses == ACCEPT_LOSSES,
+        tenant=tenant,
+        user=user,
+    )
+
+
+def output_most(body: Body, deployment: Deployment) -> int:
+    """The longest output that this deployment may give, over all choices."""
+    most = deployment.output_tokens_max
+    own = body.output_tokens or most or OUTPUT_GUESS_TOKENS
+    return body.choices * (min(own, most) if most else own)
+
+
+def deadline(config: Config, clock: Clock, meta: Meta) -> float:
+    """Of all attempts together, in the loop's time."""
+    left_s = config.request_timeout_s
+    if meta.deadline:
+        left_s = min(left_s, meta.deadline - clock.now())
+    return asyncio.get_running_loop().time() + left_s
+
+
+async def off_loop(size: int, make: Callable[..., Made], *arguments: object) -> Made:
+    """Calls `make`, in a thread where `size` bytes would hold up everybody else."""
+    if size > THREAD_ABOVE_BYTES:
+        return await asyncio.to_thread(make, *arguments)
+    return make(*arguments)
+
+
+async def digest(raw: bytes | msgspec.Raw) -> str:
+    """sha256 in hex."""
+    return await off_loop(len(raw), _sha256, raw)
+
+
+def _sha256(raw: bytes | msgspec.Raw) -> str:
+    return hashlib.sha256(raw).hexdigest()
