@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import genai_prices
+import msgspec
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
@@ -39,7 +40,7 @@ def _rates(model: ModelInfo | None, at: datetime) -> Rates | None:
         return None
     tiers = [(start, _rates_for(prices, start + 1)) for start in starts]
     above = tuple(Tier(start, rates) for start, rates in tiers if rates is not None)
-    return Rates(base.input, base.output, base.cache_read, base.cache_write, above)
+    return msgspec.structs.replace(base, above=above)
 
 
 def _tiered(prices: ModelPrice) -> list[TieredPrices]:
@@ -59,7 +60,14 @@ def _rates_for(prices: ModelPrice, input_tokens: int) -> Rates | None:
         nano_per_million(output_usd if output_usd is not None else Decimal(0)),
         nano_per_million(read_usd if read_usd is not None else input_usd),
         nano_per_million(write_usd if write_usd is not None else input_usd),
+        cache_write_1h=_nano(_usd(prices.cache_write_1h_mtok, input_tokens)),
+        audio_input=_nano(_usd(prices.input_audio_mtok, input_tokens)),
+        audio_output=_nano(_usd(prices.output_audio_mtok, input_tokens)),
     )
+
+
+def _nano(usd: Decimal | None) -> int | None:
+    return None if usd is None else nano_per_million(usd)
 
 
 def _usd(price: Decimal | TieredPrices | None, input_tokens: int) -> Decimal | None:

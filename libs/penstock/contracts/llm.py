@@ -15,11 +15,15 @@ REPORT_LOSSES, REFUSE_LOSSES, ACCEPT_LOSSES = "report", "refuse", "accept"
 NO_STORE, ONLY, REFRESH = "no-store", "only", "refresh"
 
 HEAD_MAX_BYTES = 60 * 1024
+HEAD_START = b'{"head":1'
+"""How a CompletionHead begins, and no server-sent event does."""
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of one attempt, as a vector whose parts never overlap: the input is `uncached + cache_read + cache_write`,
-    the output is `output` of which `reasoning` were not shown. `estimated`: counted by us, not by the provider."""
+    """Tokens of one attempt, as a vector whose parts never overlap: the input is `uncached + cache_read + cache_write +
+    cache_write_1h + audio_input`, the output is `output`, of which `reasoning` were not shown and `audio_output` are
+    sound. `cache_write`: kept for 5 minutes or the provider's usual time; `cache_write_1h`: for an hour or longer;
+    `audio_input`: sound that did not come out of a cache. `estimated`: counted by us, not by the provider."""
 
     uncached: int = 0
     cache_read: int = 0
@@ -27,11 +31,14 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     output: int = 0
     reasoning: int = 0
     estimated: bool = False
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
 
     @property
     def input(self) -> int:
         """All input tokens."""
-        return self.uncached + self.cache_read + self.cache_write
+        return self.uncached + self.cache_read + self.cache_write + self.cache_write_1h + self.audio_input
 
     @property
     def total(self) -> int:
@@ -47,6 +54,9 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
             self.output + other.output,
             self.reasoning + other.reasoning,
             self.estimated or other.estimated,
+            self.cache_write_1h + other.cache_write_1h,
+            self.audio_input + other.audio_input,
+            self.audio_output + other.audio_output,
         )
 
 
@@ -128,7 +138,7 @@ class CompletionHead(msgspec.Struct, frozen=True, tag_field="head", tag=1):
     """The first frame of a stream that was asked for `headed`, as JSON, when it is sure who answers and before anything
     of the answer. At most HEAD_MAX_BYTES, so that it is one frame. `served` has no usage and no cost yet.
 
-    No server-sent event begins as this does, `{"head":1`: who asks tells by it whether the router knows of heads.
+    Who asks tells by HEAD_START whether the router knows of heads.
     """
 
     served: Served

@@ -11,7 +11,7 @@ from penstock.contracts.meta import Meta
 Sample: TypeAlias = msgspec.Struct
 
 RAW = msgspec.Raw(b'{"deep":[1,2.5,"\xc3\xa9",null,true]}')
-USAGE = llm.Usage(uncached=100, cache_read=20, cache_write=3, output=40, reasoning=5, estimated=True)
+USAGE = llm.Usage(100, 20, 3, 40, 5, True, cache_write_1h=2, audio_input=7, audio_output=6)
 ERROR = FailureBody("denied", "not for you", 1.5, "dec_1", "tool", ("no scope", "no budget"))
 LOSS = llm.Loss("messages.3.name", "names of speakers are not carried", True)
 TEMPLATE = llm.Template("greeting", "3", {"name": RAW})

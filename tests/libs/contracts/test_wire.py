@@ -142,10 +142,10 @@ def test_what_is_not_set_is_not_written() -> None:
 
 
 def test_the_sum_of_two_usages_keeps_its_parts_apart() -> None:
-    one = llm.Usage(uncached=1, cache_read=2, cache_write=4, output=8, reasoning=3)
-    both = one.plus(llm.Usage(uncached=10, cache_read=20, cache_write=40, output=80, reasoning=30, estimated=True))
-    assert both == llm.Usage(11, 22, 44, 88, 33, True)
-    assert (both.input, both.total) == (77, 165)
+    one = llm.Usage(1, 2, 4, 8, 3, False, cache_write_1h=5, audio_input=6, audio_output=7)
+    both = one.plus(llm.Usage(10, 20, 40, 80, 30, True, cache_write_1h=50, audio_input=60, audio_output=70))
+    assert both == llm.Usage(11, 22, 44, 88, 33, True, cache_write_1h=55, audio_input=66, audio_output=77)
+    assert (both.input, both.total) == (11 + 22 + 44 + 55 + 66, 11 + 22 + 44 + 55 + 66 + 88)
 
 
 @pytest.mark.parametrize("text", [b'"hi"', b"[1, 2]", b"null", b'{"a": {"b": 1.50}}'])

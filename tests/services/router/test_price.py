@@ -36,6 +36,32 @@ def test_the_worst_case_takes_the_dearest_input_rate() -> None:
     assert worst_case(100, 10, RATES) == Reserve(100 * 2_500 + 10 * 10_000, 110)
 
 
+def test_sound_and_cache_writes_for_an_hour_have_rates_of_their_own() -> None:
+    rates = Rates(2_000, 10_000, 200, 2_500, cache_write_1h=4_000, audio_input=32_000, audio_output=64_000)
+    usage = Usage(
+        uncached=1_000, cache_write=1_000, cache_write_1h=1_000, audio_input=1_000, output=3_000, audio_output=1_000
+    )
+    assert cost(usage, rates) == 125  # 2 + 2.5 + 4 + 32 + 20 + 64, rounded up
+    assert cost(Usage(cache_write_1h=1_000_000), rates) == 4_000
+    assert cost(Usage(audio_input=1_000_000), rates) == 32_000
+    assert cost(Usage(output=1_000_000, audio_output=1_000_000), rates) == 64_000
+
+
+def test_a_rate_that_is_not_listed_is_that_of_plain_tokens_of_its_kind() -> None:
+    assert cost(Usage(cache_write_1h=1_000_000), RATES) == 2_500_000_000
+    assert cost(Usage(audio_input=1_000_000), RATES) == 2_000_000_000
+    assert cost(Usage(output=1_000_000, audio_output=1_000_000), RATES) == 10_000_000_000
+    assert cost(Usage(audio_input=1_000_000), Rates(2_000, 0, 0, 0, audio_input=0)) == 0
+
+
+def test_the_worst_case_is_never_below_what_any_split_of_the_same_tokens_costs() -> None:
+    rates = Rates(
+        2_000_000_000, 10_000_000_000, 200_000_000, 2_500_000_000, (), 4_000_000_000, 32_000_000_000, 64_000_000_000
+    )
+    assert worst_case(100, 10, rates) == Reserve(100 * 32_000 + 10 * 64_000, 110)
+    assert worst_case(100, 10, rates, audio=False) == Reserve(100 * 4_000 + 10 * 10_000, 110)
+
+
 def test_a_listed_price_of_fractions_of_a_cent_is_exact() -> None:
     assert nano_per_million(Decimal("0.0375")) == 37_500_000
     assert nano_per_million(Decimal("0.0000000004")) == 0

@@ -24,6 +24,13 @@ def test_long_prompt_prices_come_with_it() -> None:
     assert (rates.above[0].rates.input, rates.above[0].rates.output) == (2_500_000_000, 15_000_000_000)
 
 
+def test_cache_writes_for_an_hour_and_sound_have_their_listed_prices() -> None:
+    claude, gemini = listed("anthropic", "claude-sonnet-4-5", AT), listed("google", "gemini-2.5-flash", AT)
+    assert claude is not None and gemini is not None
+    assert (claude.cache_write, claude.cache_write_1h) == (3_750_000_000, 6_000_000_000)
+    assert (gemini.input, gemini.audio_input, gemini.audio_output) == (300_000_000, 1_000_000_000, None)
+
+
 def test_what_is_not_listed_has_no_price() -> None:
     assert listed("openai", "no-such-model", AT) is None
     assert listed("no-such-provider", "gpt-5-mini", AT) is None
