@@ -33,7 +33,10 @@ class Needs(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The deployment that a request is written for. `endpoint`: where signatures are minted and honoured."""
+    """The deployment that a request is written for. `endpoint`: where signatures are minted and honoured.
+    `thoughts_field`: the message field in which a chat-completions provider takes its earlier thoughts back
+    (`reasoning_content`: DeepSeek, vLLM; `reasoning`: OpenRouter); empty for those that take none. `version`: of the provider's API that the
+    request is sent under (Anthropic's header), where it matters to what may be said; empty: the oldest."""
 
     model: str
     endpoint: str
@@ -41,6 +44,8 @@ class Target:
     output_tokens_max: int = 0
     output_tokens_field: str = "max_tokens"
     stream_usage: bool = True
+    thoughts_field: str = ""
+    version: str = ""
 
 
 class Body(Interface):
