@@ -35,8 +35,9 @@ class Needs(msgspec.Struct, frozen=True):
 class Target:
     """The deployment that a request is written for. `endpoint`: where signatures are minted and honoured.
     `thoughts_field`: the message field in which a chat-completions provider takes its earlier thoughts back
-    (`reasoning_content`: DeepSeek, vLLM; `reasoning`: OpenRouter); empty for those that take none. `version`: of the provider's API that the
-    request is sent under (Anthropic's header), where it matters to what may be said; empty: the oldest."""
+    (`reasoning_content`: DeepSeek, vLLM; `reasoning`: OpenRouter); empty for those that take none.
+    `version`: of the provider's API that the request is sent under (Anthropic's header), where it matters to what may
+    be said; empty: the oldest."""
 
     model: str
     endpoint: str
