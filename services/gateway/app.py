@@ -17,7 +17,10 @@ from penstock.kit.metrics import Metrics
 from services.gateway import problems
 from services.gateway.auth import Authenticator, credential_of
 from services.gateway.config import Config
-from services.gateway.handlers import Exchange, Handlers
+from services.gateway.dialects.by_path import dialect_of
+from services.gateway.dialects.dialect import Dialect
+from services.gateway.exchange import Exchange
+from services.gateway.handlers import Handlers
 from services.gateway.request import meta_of, request_id
 from services.gateway.sse import refuse
 
@@ -31,17 +34,28 @@ HTTP_ERRORS = {
 
 def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
     """Method, path, handler: everything that can be reached from outside. All of it needs a key."""
+    models, jobs = handlers.models, handlers.jobs
     return [
-        ("POST", "/v1/chat/completions", handlers.chat_completions),
-        ("GET", "/v1/models", handlers.models),
-        ("GET", "/v1/models/{id:path}", handlers.model),
-        ("POST", "/v1/jobs", handlers.submit_job),
-        ("GET", "/v1/jobs", handlers.list_jobs),
-        ("GET", "/v1/jobs/{id}", handlers.get_job),
-        ("POST", "/v1/jobs/{id}/cancel", handlers.cancel_job),
-        ("GET", "/v1/jobs/{id}/events", handlers.job_events),
-        ("GET", "/v1/jobs/{id}/trail", handlers.job_trail),
-        ("GET", "/v1/audit/verify", handlers.verify_log),
+        ("GET", "/", handlers.root),
+        ("POST", "/v1/chat/completions", models.chat_completions),
+        ("POST", "/v1/responses", models.responses),
+        ("POST", "/v1/messages", models.messages),
+        ("POST", "/v1/messages/count_tokens", models.count_tokens),
+        ("POST", "/v1/embeddings", models.embeddings),
+        ("POST", "/v1/rerank", models.rerank),
+        ("GET", "/v1/models", models.models),
+        ("GET", "/v1/models/{id:path}", models.model),
+        ("POST", "/v1/models/{call:path}", models.gemini),
+        ("GET", "/v1beta/models", models.models),
+        ("GET", "/v1beta/models/{id:path}", models.model),
+        ("POST", "/v1beta/models/{call:path}", models.gemini),
+        ("POST", "/v1/jobs", jobs.submit),
+        ("GET", "/v1/jobs", jobs.all),
+        ("GET", "/v1/jobs/{id}", jobs.one),
+        ("POST", "/v1/jobs/{id}/cancel", jobs.cancel),
+        ("GET", "/v1/jobs/{id}/events", jobs.events),
+        ("GET", "/v1/jobs/{id}/trail", jobs.trail),
+        ("GET", "/v1/audit/verify", jobs.verify_log),
     ]
 
 
@@ -71,6 +85,7 @@ class Edge:
         """Authenticates, bounds, runs the handler, and answers a Failure with its status."""
         began = time.monotonic()
         id = request_id(request)
+        dialect = _dialect(request)
         status = 500
         self._in_flight += 1
         self._metrics.http_in_flight.set(self._in_flight)
@@ -80,10 +95,10 @@ class Edge:
             credential = credential_of(request)
             identity = await self._authenticator.identify(credential, id)
             meta = meta_of(request, id, identity, self._config.request_timeout_s)
-            status = await handler(Exchange(request, send, meta))
+            status = await handler(Exchange(request, send, meta, dialect, began))
         except Failure as failure:
-            status = problems.status(failure)
-            await refuse(send, failure, {"x-request-id": id})
+            status = dialect.status(failure)
+            await refuse(send, failure, dialect, id)
             if status >= 500:
                 self._log.warning("request failed", request=id, code=failure.code.value, detail=failure.detail)
         finally:
@@ -101,14 +116,24 @@ def application(
     table = [Route(path, Guarded(path, handler, edge), methods=[method]) for method, path, handler in routes(handlers)]
 
     async def http_error(request: Request, error: Exception) -> Response:
+        """What is wrong before there is a handler, or with one of ours, in the protocol that the path is of."""
+        id, dialect = request_id(request), _dialect(request)
+        headers = {"x-request-id": id, **dialect.headers(id)}
         if not isinstance(error, HTTPException):
             failure = bug(error, log, where=request.method)
-            return Response(problems.document(failure), 500, media_type="application/json")
-        code, detail = HTTP_ERRORS.get(error.status_code, (Code.INTERNAL, "internal error"))
-        document = problems.document(Failure(code, detail))
-        return Response(document, error.status_code, headers=error.headers, media_type="application/json")
+            headers |= problems.headers(failure)
+            status = dialect.status(failure)
+        else:
+            failure = Failure(*HTTP_ERRORS.get(error.status_code, (Code.INTERNAL, "internal error")))
+            headers |= error.headers or {}
+            status = error.status_code
+        return Response(dialect.document(failure, id), status, headers, media_type="application/json")
 
     app = Starlette(routes=table, exception_handlers={HTTPException: http_error, Exception: http_error})
     # a redirect would send whoever asked, key in the address and all, to the host that the request names
     app.router.redirect_slashes = False
     return app
+
+
+def _dialect(request: Request) -> Dialect:
+    return dialect_of(request.method, request.url.path, request.headers, request.query_params)

@@ -19,22 +19,27 @@ EXPIRY_MARGIN_S = 30.0
 
 
 def credential_of(request: HTTPConnection) -> str:
-    """The key, wherever this kind of client puts it. Raises Failure(UNAUTHENTICATED) when there is none.
+    """The key, wherever this kind of client puts it. Raises Failure(UNAUTHENTICATED) when there is none, or when two
+    places hold different ones: which of them counts would be a guess.
 
     OpenAI and newer Anthropic clients send `Authorization: Bearer`, older Anthropic `x-api-key`, Gemini
     `x-goog-api-key` or `?key=`.
     """
     headers = request.headers
-    bearer = headers.get("authorization", "")
-    if bearer[:7].lower() == "bearer ":
-        found = bearer[7:].strip()
-    else:
-        found = headers.get("x-api-key") or headers.get("x-goog-api-key") or request.query_params.get("key") or ""
+    bearers = [value[7:] for value in headers.getlist("authorization") if value[:7].lower() == "bearer "]
+    named = [*headers.getlist("x-api-key"), *headers.getlist("x-goog-api-key"), *request.query_params.getlist("key")]
+    found = {value.strip() for value in (*bearers, *named)} - {""}
     if not found:
-        raise Failure(Code.UNAUTHENTICATED, "an API key is required: Authorization: Bearer <key>")
-    if len(found) > CREDENTIAL_MAX_CHARACTERS:
+        raise Failure(
+            Code.UNAUTHENTICATED,
+            "an API key is required: Authorization: Bearer <key>, x-api-key: <key> or x-goog-api-key: <key>",
+        )
+    if len(found) > 1:
+        raise Failure(Code.UNAUTHENTICATED, "there are two different API keys in this request: send one")
+    credential = found.pop()
+    if len(credential) > CREDENTIAL_MAX_CHARACTERS:
         raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
-    return found
+    return credential
 
 
 class Authenticator:

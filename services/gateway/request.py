@@ -26,6 +26,9 @@ def request_id(request: Request) -> str:
 def meta_of(request: Request, id: str, identity: Identity, timeout_s: float) -> Meta:
     """The context that travels with everything done for this request. Raises Failure(INVALID)."""
     key = request.headers.get("idempotency-key", "")
+    server_timeout_s = number(request.headers.get("x-server-timeout", ""))  # Gemini clients: no longer do they wait
+    if server_timeout_s is not None and server_timeout_s > 0:
+        timeout_s = min(timeout_s, server_timeout_s)
     if len(key) > 255 or not key.isprintable():
         raise Failure(Code.INVALID, "Idempotency-Key must be at most 255 printable characters", param="Idempotency-Key")
     return Meta(

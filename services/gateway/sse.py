@@ -1,4 +1,4 @@
-"""Server-sent events out: bytes as they come, a comment while there is silence, and an end when the client leaves."""
+"""Streams out: bytes as they come, something harmless while there is silence, and an end when the client leaves."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -7,10 +7,9 @@ from contextlib import aclosing, suppress
 from starlette.types import Message, Receive, Send
 
 from penstock.contracts.errors import Code, Failure
-from services.gateway import problems
+from services.gateway import problems, served
+from services.gateway.dialects.dialect import Dialect, Form
 from services.gateway.leaving import WhileConnected
-
-KEEP_ALIVE = b": keep-alive\n\n"
 
 
 async def answer(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
@@ -19,9 +18,10 @@ async def answer(send: Send, status: int, body: bytes, headers: Mapping[str, str
     await send({"type": "http.response.body", "body": body})
 
 
-async def refuse(send: Send, failure: Failure, headers: Mapping[str, str]) -> None:
-    """A failure as a whole answer."""
-    await answer(send, problems.status(failure), problems.document(failure), {**problems.headers(failure), **headers})
+async def refuse(send: Send, failure: Failure, dialect: Dialect, request: str) -> None:
+    """A failure as a whole answer to the request with this id."""
+    headers = {**problems.headers(failure), "x-request-id": request, **dialect.headers(request)}
+    await answer(send, dialect.status(failure), dialect.document(failure, request), headers)
 
 
 async def _head(send: Send, status: int, headers: Mapping[str, str]) -> None:
@@ -30,17 +30,28 @@ async def _head(send: Send, status: int, headers: Mapping[str, str]) -> None:
 
 
 class Relay:
-    """One event stream to one client.
+    """One stream to one client.
 
     A failure before the first frame is a plain error answer with its status. Later the stream ends with an error event,
     so that a client can always tell a whole answer from a broken one.
     """
 
     def __init__(
-        self, receive: Receive, send: Send, headers: Mapping[str, str], keep_alive_s: float, send_timeout_s: float
+        self,
+        receive: Receive,
+        send: Send,
+        dialect: Dialect,
+        form: Form,
+        request: str,
+        *,
+        keep_alive_s: float,
+        send_timeout_s: float,
     ) -> None:
         self._send = send
-        self._headers = headers
+        self._dialect = dialect
+        self._form = form
+        self._request = request
+        self._headers = {"x-request-id": request, **dialect.headers(request)}
         self._keep_alive_s = keep_alive_s
         self._send_timeout_s = send_timeout_s
         self._connected = WhileConnected(receive)
@@ -49,6 +60,14 @@ class Relay:
         self._ended = False
         self._silent = True
         self._tail = b""
+        self._late = b""
+
+    def say(self, headers: Mapping[str, str]) -> None:
+        """More for the answer's head; when that is gone, a comment before the next frame, where comments may be."""
+        if not self._started:
+            self._headers.update(headers)
+        elif self._form.comments:
+            self._late += served.comment(headers)
 
     async def run(self, frames: AsyncGenerator[bytes, None]) -> Failure | None:
         """Sends `frames` until they end or the client leaves, and closes them; what made them fail, or None.
@@ -59,8 +78,8 @@ class Relay:
         try:
             async with self._connected, aclosing(frames):
                 async for frame in frames:
-                    await self._put(frame)
-                await self._end(b"")
+                    await self._put(self._form.frame(frame))
+                await self._end(self._late + self._form.end())
         except Failure as failure:
             if failure.code is not Code.CANCELLED or not self._started:
                 await self._fail(failure)
@@ -71,6 +90,10 @@ class Relay:
 
     async def _put(self, frame: bytes) -> None:
         self._silent = False
+        if self._late and self._between_events():
+            frame, self._late = self._late + frame, b""
+        if not frame:
+            return
         self._tail = (self._tail + frame)[-4:]
         await self._write({"type": "http.response.body", "body": frame, "more_body": True})
 
@@ -95,7 +118,7 @@ class Relay:
             self._send,
             200,
             {
-                "content-type": "text/event-stream; charset=utf-8",
+                "content-type": self._form.content_type,
                 "cache-control": "no-cache, no-transform",
                 "x-accel-buffering": "no",
                 **self._headers,
@@ -107,9 +130,10 @@ class Relay:
             await asyncio.sleep(self._keep_alive_s)
             if self._ended:
                 return
-            if self._silent and self._between_events() and not self._sending.locked():
+            due = self._silent and (self._started or self._form.early)
+            if due and self._between_events() and not self._sending.locked():
                 try:
-                    await self._put(KEEP_ALIVE)
+                    await self._put(self._form.keep_alive)
                 except Failure:
                     self._connected.give_up()
             self._silent = True
@@ -121,8 +145,8 @@ class Relay:
     async def _fail(self, failure: Failure) -> None:
         if not self._started:
             self._ended = True
-            await refuse(self._send, failure, self._headers)
+            await refuse(self._send, failure, self._dialect, self._request)
             return
-        event = b"data: " + problems.document(failure) + b"\n\n"
+        event = self._form.failure(failure)
         with suppress(Failure):
             await self._end(event if self._between_events() else b"\n\n" + event)

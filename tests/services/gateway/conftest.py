@@ -30,6 +30,7 @@ from services.router.main import build as router
 from tests.support.eventually import eventually
 from tests.support.model_server import ModelServer, model_server
 from tests.support.nats_server import NatsServer
+from tests.support.scripted_router import ScriptedRouter, scripted_router
 from tests.support.valkey_server import ValkeyServer
 
 AnyConfig = TypeVar("AnyConfig", bound=KitConfig)
@@ -63,6 +64,53 @@ class EdgePlane:
         if credential:
             headers["authorization"] = f"Bearer {credential}"
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20)
+
+
+@dataclass
+class ScriptedEdge:
+    """The edge with the real policy behind it, and a router that says what a test has written down."""
+
+    url: str
+    key: str
+    router: ScriptedRouter
+    lines: list[str]
+
+    def client(self, credential: str | None = None, **headers: str) -> httpx.AsyncClient:
+        headers.setdefault("authorization", f"Bearer {self.key if credential is None else credential}")
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20)
+
+
+async def port_of(lines: list[str]) -> int:
+    """Where the gateway that writes these log lines listens."""
+
+    async def listening() -> int:
+        found = [json.loads(line) for line in lines]
+        ports = [line["port"] for line in found if line.get("event") == "http"]
+        assert ports
+        return int(ports[-1])
+
+    return await eventually(listening)
+
+
+@pytest.fixture
+async def edge(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[ScriptedEdge]:
+    setup = await Bus.connect(BusConfig(url=broker.url, principal="setup"))
+    await setup.prepare()
+    await setup.close()
+    lines: list[str] = []
+    log = Log(lines.append)
+    common = {"nats_url": broker.url, "data_dir": str(tmp_path), "config_dir": str(tmp_path), "drain_s": 2.0}
+    key = create_key(tmp_path / "keys.json", ApiKey("", "", "acme", "user:alice", scopes=("*",)), now=1.0)[1]
+    policy_config = msgspec.structs.replace(PolicyConfig(), **common, store_url=Secret(valkey.url))
+    edge_config = msgspec.structs.replace(
+        GatewayConfig(), **common, http_port=0, sse_keep_alive_s=0.3, body_max_bytes=2_000_000, request_timeout_s=30.0
+    )
+    async with (
+        scripted_router(broker.url) as router,
+        running(policy, policy_config, "policy", log=log),
+        running(gateway, edge_config, "gateway", log=log),
+    ):
+        yield ScriptedEdge(f"http://127.0.0.1:{await port_of(lines)}", key, router, lines)
 
 
 @pytest.fixture
@@ -113,11 +161,5 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
             )
         )
 
-        async def listening() -> int:
-            found = [json.loads(line) for line in lines]
-            ports = [line["port"] for line in found if line.get("event") == "http"]
-            assert ports
-            return int(ports[-1])
-
-        port = await eventually(listening)
+        port = await port_of(lines)
         yield EdgePlane(f"http://127.0.0.1:{port}", tmp_path, provider, broker, lines)

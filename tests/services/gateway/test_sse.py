@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from starlette.types import Message
 
 from penstock.contracts.errors import Code, Failure
+from services.gateway.dialects.by_path import OPENAI
+from services.gateway.dialects.dialect import Dialect
 from services.gateway.sse import Relay
 
 
@@ -35,8 +37,10 @@ class Client:
             self.body += message["body"]
             self.complete = not message.get("more_body", False)
 
-    def relay(self, keep_alive_s: float = 0.02, send_timeout_s: float = 5.0) -> Relay:
-        return Relay(self.receive, self.send, {}, keep_alive_s, send_timeout_s)
+    def relay(self, keep_alive_s: float = 0.02, send_timeout_s: float = 5.0, dialect: Dialect = OPENAI) -> Relay:
+        form = dialect.form("req_1")
+        times = {"keep_alive_s": keep_alive_s, "send_timeout_s": send_timeout_s}
+        return Relay(self.receive, self.send, dialect, form, "req_1", **times)
 
 
 async def test_silence_is_filled_between_events_and_never_inside_of_one() -> None:

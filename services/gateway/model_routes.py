@@ -1,0 +1,189 @@
+"""Models in every protocol: HTTP in, bus out. Each runs after the caller was authenticated (app.py)."""
+
+from collections.abc import AsyncGenerator
+
+import msgspec
+
+from penstock.bus import Bus
+from penstock.contracts import subjects
+from penstock.contracts.errors import Code, Failure
+from penstock.contracts.llm import (
+    HEAD_START,
+    REFUSE_LOSSES,
+    CompletionHead,
+    CompletionRequest,
+    CountRequest,
+    Embeddings,
+    EmbedRequest,
+    Loss,
+    ModelsRequest,
+    Served,
+    TokenCount,
+)
+from services.gateway import served
+from services.gateway.asks import Asks, asks, upstream
+from services.gateway.config import Config
+from services.gateway.dialects import anthropic, by_path, embeddings, gemini, gemini_embeddings, openai, rerank
+from services.gateway.dialects import responses as responses_dialect
+from services.gateway.dialects.dialect import Form
+from services.gateway.exchange import Exchange
+from services.gateway.intake import Intake
+from services.gateway.leaving import WhileConnected
+from services.gateway.relays import relay
+from services.gateway.sse import Relay
+
+_heads = msgspec.json.Decoder(CompletionHead)
+
+
+class ModelRoutes:
+    """Every method returns the HTTP status that it sent, or raises Failure before it sent anything."""
+
+    def __init__(self, bus: Bus, config: Config, intake: Intake) -> None:
+        self._bus = bus
+        self._config = config
+        self._intake = intake
+
+    async def chat_completions(self, exchange: Exchange) -> int:
+        """POST /v1/chat/completions, plain or streamed."""
+        wanted = asks(exchange.fields)
+        async with self._intake.body(exchange) as body:
+            model, streamed = openai.chat_head(body, templated=wanted.prompt is not None)
+            return await self._generate(exchange, wanted, model, body, streamed=streamed)
+
+    async def responses(self, exchange: Exchange) -> int:
+        """POST /v1/responses, plain or streamed."""
+        wanted = asks(exchange.fields)
+        async with self._intake.body(exchange) as body:
+            model, streamed = responses_dialect.response_head(body)
+            return await self._generate(exchange, wanted, model, body, streamed=streamed)
+
+    async def messages(self, exchange: Exchange) -> int:
+        """POST /v1/messages, plain or streamed."""
+        wanted = asks(exchange.fields)
+        async with self._intake.body(exchange) as body:
+            model, streamed = anthropic.message_head(body, templated=wanted.prompt is not None)
+            return await self._generate(exchange, wanted, model, body, streamed=streamed)
+
+    async def count_tokens(self, exchange: Exchange) -> int:
+        """POST /v1/messages/count_tokens"""
+        async with self._intake.body(exchange) as body:
+            model, _ = anthropic.message_head(body)
+            counted = await self._count(exchange, model, body)
+        return await exchange.reply(anthropic.count(counted), headers=_counted(counted))
+
+    async def gemini(self, exchange: Exchange) -> int:
+        """POST /v1/models/{model}:{method}, and the same below /v1beta."""
+        model, method = gemini.model_and_method(exchange.request.path_params["call"])
+        async with self._intake.body(exchange) as body:
+            if method in ("generateContent", "streamGenerateContent"):
+                return await self._generate_content(exchange, model, body, streamed=method != "generateContent")
+            if method == "countTokens":
+                gemini.check_count(body)
+                counted = await self._count(exchange, model, body)
+                return await exchange.reply(gemini.count(counted), headers=_counted(counted))
+            if method == "embedContent":
+                asked, losses = gemini_embeddings.read_one(model, body)
+                found = await self._embed(exchange, asked, losses)
+                return await self._answer(exchange, gemini_embeddings.write_one(found), found.served)
+            if method == "batchEmbedContents":
+                asked, losses = gemini_embeddings.read_batch(model, body)
+                found = await self._embed(exchange, asked, losses)
+                return await self._answer(exchange, gemini_embeddings.write_batch(found), found.served)
+        raise Failure(Code.NOT_FOUND, f"there is no method {method[:80]!r}")
+
+    async def embeddings(self, exchange: Exchange) -> int:
+        """POST /v1/embeddings"""
+        async with self._intake.body(exchange) as body:
+            asked = embeddings.read(body)
+            found = await self._embed(exchange, asked.request, asked.losses)
+        return await self._answer(exchange, embeddings.write(asked.request.model, found, asked.encoding), found.served)
+
+    async def rerank(self, exchange: Exchange) -> int:
+        """POST /v1/rerank"""
+        async with self._intake.body(exchange) as body:
+            asked = rerank.read(body)
+            _refuse_losses(exchange, asked.losses)
+            async with WhileConnected(exchange.request.receive):
+                ranked = await self._bus.call(subjects.LLM_RERANK, asked.request, exchange.meta)
+        answer = rerank.write(asked, ranked, exchange.meta.request)
+        return await self._answer(exchange, answer, _with_losses(ranked.served, asked.losses))
+
+    async def models(self, exchange: Exchange) -> int:
+        """GET /v1/models and /v1beta/models: those that the caller may use."""
+        models = await self._bus.call(subjects.LLM_MODELS, ModelsRequest(), exchange.meta)
+        return await exchange.reply(exchange.dialect.model_list(models))
+
+    async def model(self, exchange: Exchange) -> int:
+        """GET /v1/models/{id} and /v1beta/models/{id}"""
+        models = await self._bus.call(subjects.LLM_MODELS, ModelsRequest(), exchange.meta)
+        return await exchange.reply(exchange.dialect.one_model(models, exchange.request.path_params["id"]))
+
+    async def _generate_content(self, exchange: Exchange, model: str, body: bytes, *, streamed: bool) -> int:
+        wanted = asks(exchange.fields)
+        gemini.check_contents(body, templated=wanted.prompt is not None)
+        form = None
+        if streamed and exchange.request.query_params.get("alt") != "sse":
+            form = by_path.GEMINI.list_form(exchange.meta.request)
+        return await self._generate(exchange, wanted, model, body, streamed=streamed, form=form)
+
+    async def _generate(
+        self, exchange: Exchange, wanted: Asks, model: str, body: bytes, *, streamed: bool, form: Form | None = None
+    ) -> int:
+        request = wanted.request(exchange.dialect.surface, model, body, streamed=streamed)
+        if streamed:
+            form = form or exchange.dialect.form(exchange.meta.request)
+            out = relay(exchange, form, self._config)
+            return exchange.status(await out.run(self._frames(exchange, request, out, summary=wanted.summary)))
+        async with WhileConnected(exchange.request.receive):
+            completion = await self._bus.call(subjects.LLM_COMPLETE, request, exchange.meta)
+        return await self._answer(exchange, bytes(completion.body), completion.served)
+
+    async def _frames(
+        self, exchange: Exchange, request: CompletionRequest, out: Relay, *, summary: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """The events of the answer. What is known before the first goes into the answer's head, what is known after the
+        last into a comment, if the caller wants one."""
+        async with self._bus.stream(subjects.LLM_STREAM, request, exchange.meta) as reader:
+            first = True
+            async for frame in reader:
+                if first and frame.startswith(HEAD_START):
+                    by = _heads.decode(frame).served
+                    out.say(served.known(by) | served.timing(by, exchange.took_ms))
+                else:
+                    yield frame
+                first = False
+            if summary:
+                by = reader.end.served
+                out.say(served.known(by) | served.used(by) | served.timing(by, exchange.took_ms))
+
+    async def _count(self, exchange: Exchange, model: str, body: bytes) -> TokenCount:
+        request = CountRequest(model, msgspec.Raw(body), exchange.dialect.surface, upstream(exchange.fields))
+        async with WhileConnected(exchange.request.receive):
+            return await self._bus.call(subjects.LLM_COUNT, request, exchange.meta)
+
+    async def _embed(self, exchange: Exchange, request: EmbedRequest, losses: tuple[Loss, ...]) -> Embeddings:
+        _refuse_losses(exchange, losses)
+        async with WhileConnected(exchange.request.receive):
+            found = await self._bus.call(subjects.LLM_EMBED, request, exchange.meta)
+        if len(found.vectors) != len(request.texts):
+            raise Failure(Code.UPSTREAM, "there is not one vector for each text")
+        return msgspec.structs.replace(found, served=_with_losses(found.served, losses))
+
+    async def _answer(self, exchange: Exchange, body: bytes, by: Served) -> int:
+        fields = served.known(by) | served.used(by) | served.timing(by, exchange.took_ms)
+        return await exchange.reply(body, headers=fields)
+
+
+def _refuse_losses(exchange: Exchange, losses: tuple[Loss, ...]) -> None:
+    """Raises Failure(INVALID) when something would be lost and the caller does not want that."""
+    if asks(exchange.fields).losses == REFUSE_LOSSES and losses:
+        raise Failure(Code.INVALID, f"{losses[0].field}: {losses[0].what}", param=losses[0].field)
+
+
+def _with_losses(by: Served, losses: tuple[Loss, ...]) -> Served:
+    return msgspec.structs.replace(by, losses=(*by.losses, *losses))
+
+
+def _counted(counted: TokenCount) -> dict[str, str]:
+    fields = {"x-penstock-estimated": "true" if counted.estimated else "false"}
+    return fields | (served.known(counted.served) if counted.served else {})

@@ -1,0 +1,129 @@
+"""A bus service that plays the router: it answers what a test has written down, and remembers what it was asked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from penstock.bus import Bus, BusConfig
+from penstock.contracts import subjects
+from penstock.contracts.errors import Failure
+from penstock.contracts.llm import (
+    Completion,
+    CompletionEnd,
+    CompletionHead,
+    CompletionRequest,
+    CountRequest,
+    Embeddings,
+    EmbedRequest,
+    ModelInfo,
+    Models,
+    ModelsRequest,
+    Ranked,
+    Reranked,
+    RerankRequest,
+    Served,
+    TokenCount,
+    Usage,
+)
+from penstock.contracts.meta import Meta
+
+SERVED = Served("att_1", "first", "model-1", Usage(9, output=3), 48_000, "2026-11", "dec_1")
+MODELS = Models(
+    [
+        ModelInfo("chat", ("chat",), "acme", 8192, True),
+        ModelInfo("embed", ("embeddings",)),
+        ModelInfo("org/llama:8b", ("chat",)),
+    ]
+)
+AnyRequest = CompletionRequest | CountRequest | EmbedRequest | RerankRequest
+
+
+class Out(Protocol):
+    async def send(self, data: bytes) -> None: ...
+
+
+@dataclass
+class ScriptedRouter:
+    """`failure` is raised instead of any answer, `breaks` after the frames of a stream; a `pause_s` comes before each
+    frame but the first, `wait_s` before everything."""
+
+    body: bytes = b"{}"
+    frames: list[bytes] = field(default_factory=list)
+    served: Served = SERVED
+    head: Served | None = SERVED
+    failure: Failure | None = None
+    breaks: Failure | None = None
+    wait_s: float = 0.0
+    pause_s: float = 0.0
+    vectors: list[list[float]] = field(default_factory=lambda: [[0.5, -1.0]])
+    counted: TokenCount = field(default_factory=lambda: TokenCount(12))
+    ranked: list[Ranked] = field(default_factory=lambda: [Ranked(1, 0.75), Ranked(0, 0.25)])
+    asked: list[AnyRequest] = field(default_factory=list)
+    metas: list[Meta] = field(default_factory=list)
+
+    @property
+    def completion(self) -> CompletionRequest:
+        """The last model call."""
+        last = self.asked[-1]
+        assert isinstance(last, CompletionRequest)
+        return last
+
+    async def complete(self, request: CompletionRequest, meta: Meta) -> Completion:
+        await self._take(request, meta)
+        return Completion(msgspec.Raw(self.body), self.served)
+
+    async def stream(self, request: CompletionRequest, meta: Meta, out: Out) -> CompletionEnd:
+        await self._take(request, meta)
+        if self.head is not None and request.headed:
+            await out.send(msgspec.json.encode(CompletionHead(self.head)))
+        for index, frame in enumerate(self.frames):
+            await asyncio.sleep(self.pause_s if index else 0)
+            await out.send(frame)
+        if self.breaks is not None:
+            raise self.breaks
+        return CompletionEnd(self.served, "stop")
+
+    async def count(self, request: CountRequest, meta: Meta) -> TokenCount:
+        await self._take(request, meta)
+        return self.counted
+
+    async def embed(self, request: EmbedRequest, meta: Meta) -> Embeddings:
+        await self._take(request, meta)
+        return Embeddings(self.vectors, self.served)
+
+    async def rerank(self, request: RerankRequest, meta: Meta) -> Reranked:
+        await self._take(request, meta)
+        return Reranked(self.ranked, self.served)
+
+    async def models(self, request: ModelsRequest, meta: Meta) -> Models:
+        if self.failure is not None:
+            raise self.failure
+        return MODELS
+
+    async def _take(self, request: AnyRequest, meta: Meta) -> None:
+        self.asked.append(request)
+        self.metas.append(meta)
+        await asyncio.sleep(self.wait_s)
+        if self.failure is not None:
+            raise self.failure
+
+
+@asynccontextmanager
+async def scripted_router(url: str) -> AsyncIterator[ScriptedRouter]:
+    """On the broker at `url`, under the router's name."""
+    bus = await Bus.connect(BusConfig(url=url, principal=subjects.ROUTER))
+    router = ScriptedRouter()
+    try:
+        await bus.serve_call(subjects.LLM_COMPLETE, router.complete, in_flight_max=100)
+        await bus.serve_stream(subjects.LLM_STREAM, router.stream, in_flight_max=100)
+        await bus.serve_call(subjects.LLM_COUNT, router.count, in_flight_max=100)
+        await bus.serve_call(subjects.LLM_EMBED, router.embed, in_flight_max=100)
+        await bus.serve_call(subjects.LLM_RERANK, router.rerank, in_flight_max=100)
+        await bus.serve_call(subjects.LLM_MODELS, router.models, in_flight_max=100)
+        yield router
+    finally:
+        await bus.close()
