@@ -1,0 +1,80 @@
+"""What a provider saw of a request, whatever its wire, and what it says to it."""
+
+import json
+from dataclasses import dataclass, field
+
+Json = dict[str, object]
+
+
+@dataclass
+class Seen:
+    """One request as a provider understood it."""
+
+    system: str = ""
+    words: str = ""
+    """The last words of the user."""
+    turns: list[str] = field(default_factory=list)
+    """Every message as `role: words`, calls as `call <name> <arguments>`, results as `result <words>`."""
+    results: list[str] = field(default_factory=list)
+    """What tools gave since the user spoke last."""
+    tools: list[str] = field(default_factory=list)
+    schema: Json | None = None
+    images: list[int] = field(default_factory=list)
+    """How many characters of base64 each had."""
+    output_tokens: int | None = None
+    stops: list[str] = field(default_factory=list)
+    signatures: list[str] = field(default_factory=list)
+    streamed: bool = False
+
+
+@dataclass
+class Said:
+    """An answer. `pieces` of text make the stream."""
+
+    pieces: list[str] = field(default_factory=list)
+    thought: str = ""
+    signature: str = ""
+    calls: list[tuple[str, str, Json]] = field(default_factory=list)
+    cut: bool = False
+    status: int = 200
+    error: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+CACHED, INPUT, OUTPUT, REASONED = 40, 100, 20, 8
+"""Tokens: INPUT includes CACHED, OUTPUT includes REASONED (where something was thought)."""
+ERRORS = {"fail 400": 400, "fail 401": 401, "fail 404": 404, "fail 429": 429, "fail 500": 500, "fail 529": 529}
+SIGNATURE = "c2lnbmF0dXJl"
+
+
+def say(seen: Seen) -> Said:
+    """The same question gets the same answer on every wire."""
+    words = seen.words
+    for phrase, status in ERRORS.items():
+        if phrase in words:
+            return Said(status=status, error=f"you asked me to {phrase}")
+    if seen.results:
+        return Said(pieces=["The tools", " said: ", " and ".join(seen.results)])
+    return _by_kind(seen, words)
+
+
+def _by_kind(seen: Seen, words: str) -> Said:
+    if seen.tools and "weather" in words:
+        calls: list[tuple[str, str, Json]] = [("call_a1", "weather", {"city": "Paris"})]
+        if "both" in words:
+            calls.append(("call_b2", "weather", {"city": "Oslo", "days": [1, 2]}))
+        return Said(pieces=["I will", " look."], calls=calls)
+    if seen.schema is not None:
+        return Said(pieces=['{"city":', '"Paris"}'])
+    if seen.images:
+        return Said(pieces=[f"I see {len(seen.images)} image", f" of {seen.images[0]} characters."])
+    if "think" in words:
+        return Said(pieces=["Done", "."], thought="Let me see.", signature=SIGNATURE)
+    if "long" in words:
+        return Said(pieces=["And", " then"], cut=True)
+    if "history" in words:
+        return Said(pieces=[json.dumps([seen.system, *seen.turns])])
+    return Said(pieces=["Hello", ", ", "wörld", " 🌍."])
