@@ -37,6 +37,7 @@ _CODES = {
     FaultKind.TIMEOUT: Code.DEADLINE,
 }
 _CONTEXT_WORDS = ("context length", "context_length", "maximum context", "context size", "prompt is too long")
+_CALLERS_WORDS = ("invalid_request", "invalid_prompt", "invalid_image", "invalid_base64_image", "image_content_policy")
 _KEY_STATUSES = frozenset({401, 402, 403})
 
 
@@ -110,7 +111,7 @@ def told(error: ProviderError, status: int = 0, retry_after_s: float = 0.0) -> F
         return Fault(kind, f"the provider answered with status {status}", retry_after_s=retry_after_s)
     if status >= 400:
         return _callers(shown, _text(error.param))
-    if "invalid_request" in words:
+    if any(word in words for word in _CALLERS_WORDS):
         return _callers(shown, _text(error.param))
     return Fault(FaultKind.TRANSIENT, "the provider reported an error in its answer", sent=True)
 

@@ -66,6 +66,8 @@ def test_retry_after_is_kept() -> None:
         ({"message": "bad", "code": 502}, FaultKind.TRANSIENT),
         ({"message": "bad", "code": 429}, FaultKind.RATE),
         ({"message": "bad tools", "type": "invalid_request_error"}, FaultKind.CALLER),
+        ({"message": "Invalid prompt: flagged", "code": "invalid_prompt"}, FaultKind.CALLER),
+        ({"message": "The server had an error", "code": "server_error"}, FaultKind.TRANSIENT),
         ({"code": "context_length_exceeded"}, FaultKind.CONTEXT),
         ({"message": {"deep": 1}, "code": [1]}, FaultKind.TRANSIENT),
         ("just a text", FaultKind.TRANSIENT),

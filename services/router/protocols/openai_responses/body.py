@@ -89,6 +89,11 @@ class ResponsesBody:
         self.needs = _needs(fields, before)
 
     @property
+    def wants_usage(self) -> bool:
+        """A response always tells."""
+        return True
+
+    @property
     def previous(self) -> str:
         """The response that this one continues; empty when there is none."""
         return text(self.fields, "previous_response_id")
