@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from penstock.contracts.ids import new_id
-from penstock.contracts.llm import Served, Usage
+from penstock.contracts.llm import Loss, Served, Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question, Reserve
 from penstock.kit.boundary import Action, Boundary, Settlement
@@ -49,31 +49,44 @@ class Wanted:
 
 
 class Attempt:
-    """The state of one try. Whoever carries it out says what it learns in `told`, `sent` and `result_digest`;
-    `committed`: content was passed on, so that nobody else may answer."""
+    """The state of one try. Whoever carries it out says what it learns in `told`, `sent`, `losses`, `result_digest`.
+    `committed`: content was passed on, so that nobody else may answer. `reason`: why this deployment. `surface`,
+    `wire`: the caller's protocol and the provider's. `template`: the prompt template as name@version. `remaining_nano`:
+    what policy said is left of the budget, -1 for no limit."""
 
     __slots__ = (
+        "_alias",
+        "_first",
         "_served",
         "_started",
         "_wanted",
-        "_well",
         "committed",
         "decision",
         "deployment",
         "first_token_ms",
         "id",
+        "losses",
         "number",
+        "reason",
+        "remaining_nano",
         "result_digest",
         "sent",
+        "surface",
+        "template",
         "told",
         "watch",
+        "wire",
     )
 
-    def __init__(self, wanted: Wanted, deployment: Deployment, number: int, well: Callable[[Deployment], None]) -> None:
+    def __init__(
+        self, wanted: Wanted, deployment: Deployment, number: int, *, alias: str = "", reason: str = ""
+    ) -> None:
+        """`alias`: the one it is tried for, when that is a fallback of the one that was asked for."""
         loop = asyncio.get_running_loop()
         self._wanted = wanted
         self._started = loop.time()
-        self._well = well
+        self._alias = alias or wanted.alias
+        self._first: Callable[[], None] = lambda: None
         self._served: Served | None = None
         self.deployment = deployment
         self.number = number
@@ -84,6 +97,12 @@ class Attempt:
         self.committed = False
         self.result_digest = ""
         self.first_token_ms = 0.0
+        self.reason = reason
+        self.remaining_nano = -1
+        self.surface = ""
+        self.wire = ""
+        self.template = ""
+        self.losses: tuple[Loss, ...] = ()
         self.watch = Watch(deployment.timeouts, wanted.deadline, loop)
 
     @property
@@ -91,11 +110,15 @@ class Attempt:
         """Since it was begun."""
         return asyncio.get_running_loop().time() - self._started
 
+    def on_first(self, tell: Callable[[], None]) -> None:
+        """Who is told of the first content; what it raises keeps the content from being passed on."""
+        self._first = tell
+
     def commit(self) -> None:
-        """The first content is about to be passed on."""
+        """The first content is about to be passed on. Raises Lost when another attempt was there before."""
+        self._first()
         self.committed = True
         self.first_token_ms = self.elapsed_s * 1000
-        self._well(self.deployment)
 
     def usage(self) -> Usage:
         """What the provider counted, or what it likely was."""
@@ -106,6 +129,20 @@ class Attempt:
         if self._served is None:
             self._served = self._serve()
         return self._served
+
+    def introduced(self) -> Served:
+        """For the head of a stream: who answers, before it is known what it takes."""
+        deployment = self.deployment
+        return Served(
+            self.id,
+            deployment.name,
+            self.told.model or deployment.model,
+            decision=self.decision,
+            attempts=self.number,
+            first_token_ms=round(self.first_token_ms, 3),
+            losses=self.losses,
+            reason=self.reason,
+        )
 
     def _serve(self) -> Served:
         usage = self.usage()
@@ -119,12 +156,15 @@ class Attempt:
             self.decision,
             self.number,
             round(self.first_token_ms, 3),
+            self.losses,
+            self.reason,
         )
 
     async def run(self, boundary: Boundary, work: Callable[["Attempt"], Awaitable[Result]]) -> Result:
         """Asks policy, does `work`, and records the outcome however it ends. Raises what policy or `work` raises."""
         async with boundary.action(self._question(), self._wanted.meta) as action:
             self.decision = action.decision.context.id
+            self.remaining_nano = action.decision.context.remaining_nano
             fault: Fault | None = None
             finished = False
             try:
@@ -140,7 +180,7 @@ class Attempt:
 
     def _question(self) -> Question:
         deployment, wanted = self.deployment, self._wanted
-        resource = Entity("Model", wanted.alias, {"deployment": deployment.name, "provider": deployment.provider})
+        resource = Entity("Model", self._alias, {"deployment": deployment.name, "provider": deployment.provider})
         return Question(
             ActionName(wanted.action),
             resource,
@@ -167,5 +207,10 @@ class Attempt:
                 price_version=self.deployment.price_version,
                 deployment=self.deployment.name,
                 result_digest=self.result_digest,
+                surface=self.surface,
+                wire=self.wire,
+                losses=tuple(loss.field for loss in self.losses),
+                reason=self.reason,
+                template=self.template,
             )
         )

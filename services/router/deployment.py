@@ -8,9 +8,10 @@ from penstock.kit.config import Secret
 from services.router.price import Rates
 from services.router.script import Script
 
-Kind = Literal["chat", "embeddings"]
+Kind = Literal["chat", "embeddings", "rerank"]
 CHAT: Kind = "chat"
 EMBEDDINGS: Kind = "embeddings"
+RERANK: Kind = "rerank"
 
 
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,9 +28,37 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total_s: float = 600.0
 
 
+class Abilities(msgspec.Struct, frozen=True):
+    """What a model can honour. `schema`: an answer that keeps to a JSON schema; `documents`, `audio`, `images`: as
+    input; `reasoning`: it takes a wish for how much to think."""
+
+    tools: bool = True
+    schema: bool = True
+    images: bool = True
+    documents: bool = True
+    audio: bool = True
+    reasoning: bool = True
+
+
+class OnDisconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of a streamed answer whose reader has gone: `cancel` hangs up on the provider; `drain` reads to the
+    end, so that the provider's own count is billed, at most `drain_s` long and for `drains_max` answers at once."""
+
+    do: Literal["cancel", "drain"] = "cancel"
+    drain_s: float = 60.0
+    drains_max: int = 16
+
+
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """One place where a model can be asked. `id` changes whenever anything about it does, so that what was learned
-    about its health is forgotten with the edit. `rates` is None when the price is unknown."""
+    """One place where a model can be asked.
+
+    `id` changes whenever anything about it does, so that what was learned about its health is forgotten with the edit.
+    `protocols`: those it speaks, names of `penstock.contracts.llm`, the one it knows best first. `endpoint`: where
+    signatures and sealed reasoning are minted and honoured. `key` is the one in use, `keys` all of them. `headers`:
+    names in lower case of the caller's headers that it gets besides those of its protocol. `weight` and `priority` (the
+    lowest number goes first) are for choosing; `rpm`, `tpm`: requests and tokens it takes in a minute, 0 for no limit.
+    `rates` is None when the price is unknown. `thoughts_field`: see `protocols.protocol.Target`.
+    """
 
     name: str
     id: str
@@ -39,7 +68,6 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     key: Secret
     kinds: tuple[Kind, ...]
     context_tokens: int
-    tools: bool
     output_tokens_max: int
     output_tokens_field: str
     stream_usage: bool
@@ -48,3 +76,26 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     concurrency_max: int
     script: Script | None = None
+    protocols: tuple[str, ...] = ("openai.chat",)
+    endpoint: str = ""
+    keys: tuple[Secret, ...] = ()
+    headers: tuple[str, ...] = ()
+    abilities: Abilities = Abilities()
+    weight: float = 1.0
+    priority: int = 0
+    rpm: int = 0
+    tpm: int = 0
+    labels: dict[str, str] = {}
+    on_disconnect: OnDisconnect = OnDisconnect()
+    thoughts_field: str = ""
+
+    @property
+    def tools(self) -> bool:
+        """Whether it takes tools."""
+        return self.abilities.tools
+
+    def with_key(self, number: int) -> "Deployment":
+        """The same, showing another of its keys."""
+        if number >= len(self.keys) or self.keys[number] == self.key:
+            return self
+        return msgspec.structs.replace(self, key=self.keys[number])

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from penstock.contracts.errors import Code, Failure
 from penstock.kit.clock import Clock
 from penstock.kit.log import Log
+from penstock.kit.watched import Changes, stamp
 from services.router.board import Board
-from services.router.catalogue import Catalogue
+from services.router.catalogue import Alias, Catalogue
+from services.router.deployment import CHAT, EMBEDDINGS, Kind
 from services.router.made_up import LocalModels, models_file
 from services.router.models_file import BadModelsFile, build, load
 
@@ -26,8 +29,17 @@ class Models:
         self._board = board
         self._log = log
         self._said = ""
+        self._changes = Changes()
         self.current = self._read()
         self._say()
+
+    def named(self, name: str, kind: Kind) -> Alias:
+        """The alias `name`, or the default of its kind. Raises Failure(NOT_FOUND, INVALID)."""
+        catalogue = self.current
+        default = catalogue.default_chat if kind == CHAT else catalogue.default_embed if kind == EMBEDDINGS else ""
+        if not name and not default:
+            raise Failure(Code.INVALID, "name a model: there is no default", param="model")
+        return catalogue.find(name or default)
 
     async def watch(self, every_s: float) -> None:
         """For ever, where there is a file. Reading it is the check: its content counts, keys and scripts too."""
@@ -36,13 +48,16 @@ class Models:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Takes what the files say now, or says once why not."""
+        """Takes what the files say, or says once why not; either when two looks in succession found the same."""
+        seen = await asyncio.to_thread(stamp, self._path) if self._path else "made up"
         try:
             fresh = await asyncio.to_thread(self._read)
         except BadModelsFile as error:
-            if str(error) != self._said:
+            if self._changes.settled(f"{seen} {error}") and str(error) != self._said:
                 self._said = str(error)
                 self._log.error("models file refused, the one before stays", why=str(error))
+            return
+        if not self._changes.settled(f"{seen} {fresh.version}"):
             return
         self._said = ""
         if fresh.version != self.current.version:
@@ -57,9 +72,7 @@ class Models:
         return build(models_file(self._env, self._local), self._env, Path(), at)
 
     def _say(self) -> None:
-        unpriced = {
-            each.name for alias in self.current.aliases.values() for each in alias.deployments if not each.rates
-        }
+        unpriced = {each.name for alias in self.current.aliases.values() for each in alias.everyone() if not each.rates}
         self._log.info(
             "models",
             version=self.current.version,

@@ -1,7 +1,7 @@
 """Deployments for tests, with everything that a test does not care about filled in."""
 
 from penstock.kit.config import Secret
-from services.router.deployment import Deployment, Kind, Timeouts
+from services.router.deployment import Abilities, Deployment, Kind, OnDisconnect, Timeouts
 from services.router.price import Rates
 from services.router.script import Script
 
@@ -26,6 +26,14 @@ def deployment(
     timeouts: Timeouts | None = None,
     concurrency_max: int = 64,
     script: Script | None = None,
+    abilities: Abilities | None = None,
+    keys: tuple[str, ...] = (),
+    protocols: tuple[str, ...] = ("openai.chat",),
+    weight: float = 1.0,
+    priority: int = 0,
+    rpm: int = 0,
+    tpm: int = 0,
+    on_disconnect: OnDisconnect | None = None,
 ) -> Deployment:
     return Deployment(
         name=name,
@@ -33,10 +41,11 @@ def deployment(
         provider=provider,
         base_url=base_url,
         model=model,
-        key=Secret(key),
+        key=Secret(keys[0] if keys else key),
+        keys=tuple(Secret(each) for each in keys or ([key] if key else [])),
         kinds=kinds,
         context_tokens=context_tokens,
-        tools=tools,
+        abilities=abilities or Abilities(tools=tools),
         output_tokens_max=output_tokens_max,
         output_tokens_field=output_tokens_field,
         stream_usage=stream_usage,
@@ -45,4 +54,11 @@ def deployment(
         timeouts=timeouts or Timeouts(),
         concurrency_max=concurrency_max,
         script=script,
+        protocols=protocols,
+        endpoint=f"{provider}:test",
+        weight=weight,
+        priority=priority,
+        rpm=rpm,
+        tpm=tpm,
+        on_disconnect=on_disconnect or OnDisconnect(),
     )

@@ -35,7 +35,7 @@ def write_files(config: Path, shop_port: int, database: Path, local: LocalModels
     write_private(config / "script.yaml", _json({"rules": _rules()}))
     write_private(config / "tools.yaml", _json({"tools": _tools(shop_port, database)}))
     write_private(config / "agents.yaml", _json({"agents": _agents(thinker)}))
-    return models.aliases[models.default.chat][0] if capable else ""
+    return models.entry(models.default.chat).deployments[0] if capable else ""
 
 
 def _with_scripts(models: ModelsFile) -> ModelsFile:

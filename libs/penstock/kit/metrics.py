@@ -247,6 +247,20 @@ class Metrics:
             "1 while the deployment is chosen, 0 while it rests.",
             "deployment",
         )
+        self.hedges = Counter(
+            r,
+            "penstock_hedges_total",
+            "Second attempts beside a first that was slow; deployment is the second one.",
+            "deployment",
+        )
+        self.shadows = Counter(
+            r, "penstock_shadow_copies_total", "Copies of requests whose answers nobody sees.", "deployment", "code"
+        )
+        self.health_shared = Gauge(
+            r,
+            "penstock_router_health_shared",
+            "1 while what is known of deployments is shared with other routers, 0 while each knows only its own.",
+        )
         self.cost_nano = Counter(r, "penstock_cost_nanodollars_total", "What attempts cost, 10^-9 USD.", "deployment")
         self.cache_lookups = Counter(
             r, "penstock_cache_lookups_total", "Answers looked for in the cache: exact, semantic, none.", "result"

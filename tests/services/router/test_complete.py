@@ -51,6 +51,9 @@ async def test_an_answer_comes_back_byte_for_byte_with_who_served_it(plane: Plan
         deployment="one",
         request="req_1",
         traceparent=outcome.traceparent,
+        surface=outcome.surface,
+        wire=outcome.wire,
+        reason="number 1 of the alias",
     )
     assert len(outcome.result_digest) == 64
 

@@ -151,7 +151,7 @@ def test_only_the_deployment_that_was_edited_gets_a_new_id(folder: Path) -> None
             one(LOCAL + ", provider: magic"),
             "provider must be one of openai, openai_compatible, azure, anthropic, gemini, scripted",
         ),
-        (one("model: m"), "base_url must be an http or https address"),
+        (one("model: m, provider: azure"), "base_url must be an http or https address"),
         (one("model: m, base_url: 'ftp://x/v1'"), "base_url must be an http or https address"),
         (one("model: m, base_url: 'http://[/'"), "base_url must be an http or https address"),
         (one("model: m, base_url: 'http://u:p@x/v1'"), "base_url may not hold a user or a password"),
