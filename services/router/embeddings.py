@@ -22,9 +22,13 @@ class _Answer(msgspec.Struct):
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
-def request(model: str, texts: list[str]) -> bytes:
-    """Vectors as lists of numbers are every provider's default, and some refuse to be asked for it."""
-    return msgspec.json.encode({"model": model, "input": texts})
+def request(model: str, texts: list[str], dimensions: int = 0) -> bytes:
+    """Vectors as lists of numbers are every provider's default, and some refuse to be asked for it. `dimensions` 0: as
+    many as the model has."""
+    asked: dict[str, object] = {"model": model, "input": texts}
+    if dimensions:
+        asked["dimensions"] = dimensions
+    return msgspec.json.encode(asked)
 
 
 def read(body: bytes, count: int) -> tuple[list[list[float]], Told]:

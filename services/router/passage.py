@@ -7,12 +7,8 @@ from typing import Protocol as Interface
 
 from services.router.fault import Fault, FaultKind
 from services.router.protocols.loss import Loss, Losses
-from services.router.protocols.prompt import Prompt
 from services.router.protocols.protocol import Body, Protocol, Reader, Shape, Sort, Tap, Target, Told, Writer
 from services.router.sse import SseEvent
-
-PREFERRED = ("openai.responses", "anthropic.messages", "gemini.generate", "openai.chat")
-"""Which protocol of a provider a request of another one is translated to: the one that can carry the most first."""
 
 
 class Conveyor(Interface):
@@ -72,13 +68,11 @@ def passage(
     target: Target,
     shape: Shape,
     terms: Terms,
-    prompt: Prompt | None = None,
 ) -> Passage:
-    """The way to a deployment that speaks `spoken`. `prompt`: the request in the neutral form, if it must go so."""
-    if surface in spoken and prompt is None:
+    """The way to a deployment that speaks the protocols `spoken`, the one it knows best first."""
+    if surface in spoken:
         return Straight(protocols[surface], body, target, shape)
-    wire = next(name for name in (surface, *PREFERRED) if name in spoken)
-    return Crossing(protocols[surface], protocols[wire], prompt or body.prompt(), target, shape, terms)
+    return Crossing(protocols[surface], protocols[spoken[0]], body, target, shape, terms)
 
 
 class Straight:
@@ -107,14 +101,14 @@ class Straight:
 class Crossing:
     """From one protocol to another and back."""
 
-    __slots__ = ("_prompt", "_shape", "_surface", "_target", "_terms", "_wire", "losses", "wire")
+    __slots__ = ("_body", "_shape", "_surface", "_target", "_terms", "_wire", "losses", "wire")
 
     def __init__(
-        self, surface: Protocol, wire: Protocol, prompt: Prompt, target: Target, shape: Shape, terms: Terms
+        self, surface: Protocol, wire: Protocol, body: Body, target: Target, shape: Shape, terms: Terms
     ) -> None:
         self._surface = surface
         self._wire = wire
-        self._prompt = prompt
+        self._body = body
         self._target = target
         self._shape = shape
         self._terms = terms
@@ -122,7 +116,7 @@ class Crossing:
         self.wire = wire.name
 
     def request(self) -> bytes:
-        written = self._wire.write_prompt(self._prompt, self._target, self.losses)
+        written = self._wire.write_prompt(self._body.prompt(), self._target, self.losses)
         self._terms.judge(self.losses)
         return written
 

@@ -9,20 +9,23 @@ from yarl import URL
 from penstock.contracts.llm import ANTHROPIC_MESSAGES, GEMINI_GENERATE, OPENAI_CHAT, OPENAI_EMBEDDINGS, OPENAI_RESPONSES
 
 GEMINI_EMBED = "gemini.embed"
-RERANK = "rerank"
+RERANK_WIRE = "rerank"
+ANTHROPIC_COUNT = "anthropic.count"
 ANTHROPIC_VERSION = "2023-06-01"
 """What an Anthropic provider is told when the caller did not name a version."""
 PASSED_ON: Mapping[str, frozenset[str]] = {
     OPENAI_CHAT: frozenset({"openai-beta"}),
     OPENAI_RESPONSES: frozenset({"openai-beta"}),
     ANTHROPIC_MESSAGES: frozenset({"anthropic-version", "anthropic-beta"}),
+    ANTHROPIC_COUNT: frozenset({"anthropic-version", "anthropic-beta"}),
 }
 """The caller's headers that a provider of its own protocol gets; nobody gets any other."""
+_ANTHROPIC = (ANTHROPIC_MESSAGES, ANTHROPIC_COUNT)
 _BELOW_VERSION = {
     OPENAI_CHAT: "chat/completions",
     OPENAI_RESPONSES: "responses",
     OPENAI_EMBEDDINGS: "embeddings",
-    RERANK: "rerank",
+    RERANK_WIRE: "rerank",
 }
 
 
@@ -32,8 +35,9 @@ def address(base_url: str, protocol: str, model: str, streamed: bool) -> URL:
     base = base_url.rstrip("/")
     if (below := _BELOW_VERSION.get(protocol)) is not None:
         return URL(f"{base}/{below}", encoded=True)
-    if protocol == ANTHROPIC_MESSAGES:
-        return URL(f"{base}/messages" if base.endswith("/v1") else f"{base}/v1/messages", encoded=True)
+    if protocol in _ANTHROPIC:
+        path = "messages/count_tokens" if protocol == ANTHROPIC_COUNT else "messages"
+        return URL(f"{base}/{path}" if base.endswith("/v1") else f"{base}/v1/{path}", encoded=True)
     if not base.endswith(("/v1", "/v1beta")):
         base += "/v1beta"
     name = quote(model.removeprefix("models/"), safe="")
@@ -49,7 +53,7 @@ def credentials(provider: str, protocol: str, key: str) -> dict[str, str]:
         return {}
     if provider == "azure":
         return {"api-key": key}
-    if protocol == ANTHROPIC_MESSAGES:
+    if protocol in _ANTHROPIC:
         return {"x-api-key": key}
     if protocol in (GEMINI_GENERATE, GEMINI_EMBED):
         return {"x-goog-api-key": key}
@@ -60,6 +64,6 @@ def passed_on(protocol: str, sent: Mapping[str, str]) -> dict[str, str]:
     """Of the caller's headers those that this protocol's providers get, and what they want to be told besides."""
     allowed = PASSED_ON.get(protocol, frozenset())
     headers = {name: value for name, value in sent.items() if name in allowed}
-    if protocol == ANTHROPIC_MESSAGES:
+    if protocol in _ANTHROPIC:
         headers.setdefault("anthropic-version", ANTHROPIC_VERSION)
     return headers
