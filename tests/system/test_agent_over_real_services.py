@@ -12,7 +12,7 @@ from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import DECISION, OUTCOME, DecisionRecord, OutcomeRecord, Record
 from penstock.contracts.jobs import FINAL, Job, JobEvent, JobRef, JobView, TokenRequest
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import AUDIT_BATCH, JOB, JOB_EVENT, JOB_GET, TOKEN
+from penstock.contracts.subjects import AUDIT_BATCH, JOB_EVENT, JOB_GET, JOB_PUBLISH, TOKEN
 from penstock.kit.config import Secret
 from penstock.kit.log import Log
 from penstock.kit.service import running
@@ -98,7 +98,7 @@ class World:
     async def publish(self, kind: str, input: object, token: str, **fields: object) -> None:
         raw = msgspec.Raw(msgspec.json.encode(input))
         job = msgspec.convert({"kind": kind, "input": raw, **fields}, Job)
-        await self.bus.assign(JOB, job, Meta(token=token, request="req_1"), tenant="acme", kind=kind)
+        await self.bus.deposit(JOB_PUBLISH, job, Meta(token=token, request="req_1"), tenant="acme", kind=kind)
 
     async def events(self, job: str) -> list[JobEvent]:
         return [stored.body for stored in await self.bus.read(JOB_EVENT, tenant="acme", job=job)]
@@ -125,7 +125,7 @@ async def world(nats_url: str, valkey_url: str, tmp_path: Path) -> AsyncIterator
         shop.execute("CREATE TABLE stock (item TEXT, count INTEGER)")
         shop.execute("CREATE TABLE orders (item TEXT, count INTEGER)")
         shop.execute("INSERT INTO stock VALUES ('valve', 2)")
-    bus = await Bus.connect(BusConfig(url=nats_url, principal="tester"))
+    bus = await Bus.connect(BusConfig(url=nats_url, tenant="acme"))
     await bus.prepare()
     key = create_key(tmp_path / "keys.json", ApiKey("", "", "acme", "user:alice"), now=1.0)[1]
     lines: list[str] = []
