@@ -36,9 +36,25 @@ _CODES = {
     FaultKind.RATE: Code.RATE_LIMITED,
     FaultKind.TIMEOUT: Code.DEADLINE,
 }
-_CONTEXT_WORDS = ("context length", "context_length", "maximum context", "context size", "prompt is too long")
+_CONTEXT_WORDS = (
+    "context length",
+    "context_length",
+    "maximum context",
+    "context size",
+    "prompt is too long",
+    "input token count",
+)
 _CALLERS_WORDS = ("invalid_request", "invalid_prompt", "invalid_image", "invalid_base64_image", "image_content_policy")
 _KEY_STATUSES = frozenset({401, 402, 403})
+_KEY_WORDS = ("insufficient_quota", "invalid_api_key", "api key not valid")
+_STATUSES = {
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+}
+"""What Anthropic's errors inside a 200 would have been outside of it, where that says more than the words."""
 
 
 class Fault(Failure):
@@ -96,11 +112,17 @@ def told(error: ProviderError, status: int = 0, retry_after_s: float = 0.0) -> F
     message, code, kind_text = _text(error.message), _text(error.code), _text(error.type)
     if code.isdigit() and status == 0:
         status = int(code[:3])
+    status = status or _STATUSES.get(kind_text, 0)
     words = f"{message} {code} {kind_text}".lower()
     shown = message[:SHOWN_MAX_CHARS]
     if any(word in words for word in _CONTEXT_WORDS) and status in (0, 400, 413, 422):
         return Fault(FaultKind.CONTEXT, f"the prompt is too long for the model: {shown}", param="messages")
-    if status in _KEY_STATUSES or "insufficient_quota" in words or "invalid_api_key" in words:
+    if (
+        status in _KEY_STATUSES
+        or "insufficient_quota" in words
+        or "invalid_api_key" in words
+        or "api key not valid" in words
+    ):
         return Fault(FaultKind.KEY, "the provider refused our key")
     if status == 429 or "rate_limit" in words:
         return Fault(FaultKind.RATE, "the provider limits our rate", retry_after_s=retry_after_s)

@@ -90,3 +90,20 @@ def test_when_every_key_is_dead_the_caller_learns_that_its_own_is_not() -> None:
 def test_the_first_telling_failure_is_the_one_that_is_shown() -> None:
     first, second = Fault(FaultKind.TIMEOUT, "slow"), Fault(FaultKind.TRANSIENT, "broken")
     assert exhausted([Fault(FaultKind.KEY, "x"), first, second]) is first
+
+
+@pytest.mark.parametrize(
+    ("kind_text", "kind"),
+    [
+        ("authentication_error", FaultKind.KEY),
+        ("billing_error", FaultKind.KEY),
+        ("permission_error", FaultKind.KEY),
+        ("not_found_error", FaultKind.MISSING),
+        ("request_too_large", FaultKind.CALLER),
+        ("overloaded_error", FaultKind.TRANSIENT),
+        ("rate_limit_error", FaultKind.RATE),
+    ],
+)
+def test_an_error_of_anthropic_s_inside_a_200_is_told_by_its_type(kind_text: str, kind: FaultKind) -> None:
+    error = read_error(msgspec.json.encode({"type": kind_text, "message": "no"}))
+    assert told(error).kind is kind
