@@ -1,0 +1,195 @@
+"""The turns of a conversation: `contents` and `systemInstruction` both ways, calls paired with their results. Pure.
+
+Gemini's calls may have no ids, and results then belong to calls by the function's name and their order. Here every call
+gets an id of its own, the same one each time the same history is read, and every result the id of its call.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from penstock.contracts.llm import GEMINI_GENERATE
+from services.router.protocols.gemini_generate.fields import Fields, Malformed, fields, items, text
+from services.router.protocols.gemini_generate.parts import read_part
+from services.router.protocols.gemini_generate.spelled import Spelled, spell_parts, wire_name
+from services.router.protocols.loss import Losses
+from services.router.protocols.part import Media, Part, Text, Thinking, ToolCall, ToolResult
+from services.router.protocols.prompt import Prompt, Role, Turn
+
+PLACEHOLDER = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
+"""`skip_thought_signature_validator`: what Gemini takes for the signature of a call that another model made. Without
+one its newer models refuse the history."""
+_OBJECT = ord("{")
+_ROLES: dict[str, Role] = {"": "user", "user": "user", "model": "assistant", "function": "user"}
+
+
+class _Calls:
+    """The calls of a history, and which of them still wait for a result."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._waiting: list[tuple[int, str, ToolCall]] = []
+
+    def add(self, call: ToolCall, turn: int, number: int) -> ToolCall:
+        """The call with an id that no other one has."""
+        id = call.id
+        if not id or id in self._taken:
+            id = base = f"call_{turn}_{number}"
+            tries = 0
+            while id in self._taken:
+                tries += 1
+                id = f"{base}_{tries}"
+        self._taken.add(id)
+        made = msgspec.structs.replace(call, id=id)
+        self._waiting.append((turn, call.id, made))
+        return made
+
+    def answered(self, result: ToolResult, path: str) -> ToolResult:
+        """The result with the id and name of its call: by the id where both have one, else the first call of that name
+        in the latest turn that made one. Raises Malformed."""
+        fit = [at for at, (_, given, _) in enumerate(self._waiting) if result.call and given == result.call]
+        if not fit:
+            fit = self._latest(result)
+        if not fit:
+            raise Malformed(path, "answers no function call")
+        _, _, call = self._waiting.pop(fit[0])
+        return msgspec.structs.replace(result, call=call.id, name=result.name or call.name)
+
+    def _latest(self, result: ToolResult) -> list[int]:
+        named = [
+            at
+            for at, (_, given, call) in enumerate(self._waiting)
+            if result.name in ("", call.name) and not (given and result.call)
+        ]
+        last = max((self._waiting[at][0] for at in named), default=-1)
+        return [at for at in named if self._waiting[at][0] == last]
+
+
+def read_contents(raw: msgspec.Raw, left: Fields) -> tuple[Turn, ...]:
+    """The turns. Results stand in a turn of their own, before what else the content held. Raises Malformed."""
+    calls = _Calls()
+    turns: list[Turn] = []
+    alone = memoryview(raw)[0] == _OBJECT  # the API takes one content for a list of one
+    for number, content in enumerate([raw] if alone else items(raw, "contents")):
+        path = f"contents.{number}"
+        found = fields(content, path)
+        role = text(found, "role", path)
+        if role not in _ROLES:
+            raise Malformed(f"{path}.role", "must be user or model")
+        for name, value in found.items():
+            if name not in ("role", "parts"):
+                left[f"{path}.{name}"] = value
+        if _ROLES[role] == "assistant":
+            turns.append(_assistant(found, number, path, calls, left))
+        else:
+            turns += _user(found, path, calls, left)
+    return tuple(turns)
+
+
+def read_system(raw: msgspec.Raw | None, left: Fields) -> tuple[Turn, ...]:
+    """The system's turn; none for an empty instruction. Raises Malformed."""
+    if raw is None:
+        return ()
+    parts = _parts(fields(raw, "systemInstruction"), "systemInstruction", left)
+    for number, part in enumerate(parts):
+        if not isinstance(part, Text):
+            raise Malformed(f"systemInstruction.parts.{number}", "must be text")
+    return (Turn("system", tuple(parts)),) if parts else ()
+
+
+def write_history(prompt: Prompt, losses: Losses) -> dict[str, object]:
+    """`systemInstruction`, where the history begins with the system's words, and `contents`."""
+    foreign = prompt.origin != GEMINI_GENERATE
+    names = {
+        part.id: wire_name(part.name, part.namespace)
+        for turn in prompt.turns
+        for part in turn.parts
+        if isinstance(part, ToolCall)
+    }
+    start = next((at for at, turn in enumerate(prompt.turns) if turn.role != "system"), len(prompt.turns))
+    made: dict[str, object] = {}
+    instruction = [part for at, turn in enumerate(prompt.turns[:start]) for part in _instructing(turn, at, losses)]
+    if instruction:
+        made["systemInstruction"] = {"parts": instruction}
+    contents: list[tuple[Role, list[Spelled]]] = []
+    for at, turn in enumerate(prompt.turns[start:], start):
+        path = f"messages.{at}.content"
+        parts = [_named(part, names) for part in turn.parts]
+        spelled = spell_parts(parts, path, losses, foreign=foreign)
+        _note_turn(turn, at, losses)
+        if foreign and turn.role == "assistant":
+            _sign(spelled)
+        if contents and turn.role == "tool" == contents[-1][0]:
+            contents[-1][1].extend(spelled)  # all results of one round must stand in one content
+        elif spelled:
+            contents.append((turn.role, spelled))
+    made["contents"] = [
+        {"role": "model" if role == "assistant" else "user", "parts": parts} for role, parts in contents
+    ]
+    return made
+
+
+def _assistant(found: Fields, number: int, path: str, calls: _Calls, left: Fields) -> Turn:
+    parts: list[Part] = []
+    for at, part in enumerate(_parts(found, path, left)):
+        if isinstance(part, ToolResult):
+            raise Malformed(path, "must not hold a functionResponse in the role model")
+        parts.append(calls.add(part, number, at) if isinstance(part, ToolCall) else part)
+    return Turn("assistant", tuple(parts))
+
+
+def _user(found: Fields, path: str, calls: _Calls, left: Fields) -> list[Turn]:
+    results: list[Part] = []
+    words: list[Part] = []
+    for part in _parts(found, path, left):
+        if isinstance(part, ToolCall):
+            raise Malformed(path, "must not hold a functionCall in the role user")
+        if isinstance(part, ToolResult):
+            results.append(calls.answered(part, path))
+        elif isinstance(part, Thinking):
+            left[f"{path}.thoughtSignature"] = msgspec.Raw(msgspec.json.encode(part.signature))
+            if part.text:
+                words.append(Text(part.text))
+        else:
+            words.append(part)
+    made = [Turn("tool", tuple(results))] if results else []
+    return made + ([Turn("user", tuple(words))] if words or not results else [])
+
+
+def _parts(found: Fields, path: str, left: Fields) -> list[Part]:
+    made: list[Part] = []
+    for number, raw in enumerate(items(found.get("parts"), f"{path}.parts")):
+        made += read_part(raw, f"{path}.parts.{number}", left)
+    return made
+
+
+def _instructing(turn: Turn, at: int, losses: Losses) -> Sequence[Spelled]:
+    _note_turn(turn, at, losses)
+    parts: list[Part] = []
+    for number, part in enumerate(turn.parts):
+        if isinstance(part, Media):
+            losses.grave(f"messages.{at}.content.{number}", "the system's instruction can only be text")
+        else:
+            parts.append(part)
+    return spell_parts(parts, f"messages.{at}.content", losses, foreign=True)
+
+
+def _note_turn(turn: Turn, at: int, losses: Losses) -> None:
+    if turn.name:
+        losses.note(f"messages.{at}.name", "the name of the speaker is left out")
+    if turn.role == "system" and at > 0:
+        losses.note(f"messages.{at}.role", "a later message of the system is sent as the user's")
+
+
+def _named(part: Part, names: dict[str, str]) -> Part:
+    """A result with the name of its function, which Gemini demands."""
+    if isinstance(part, ToolResult) and not part.name:
+        return msgspec.structs.replace(part, name=names.get(part.call, "unknown"))
+    return part
+
+
+def _sign(parts: list[Spelled]) -> None:
+    """The first of a turn's calls carries the signature of all."""
+    first = next((part for part in parts if "functionCall" in part), None)
+    if first is not None and "thoughtSignature" not in first:
+        first["thoughtSignature"] = PLACEHOLDER

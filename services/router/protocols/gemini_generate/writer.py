@@ -1,0 +1,115 @@
+"""Pieces as a stream of GenerateContentResponses. Pure.
+
+Words go out as they come, a call when it is whole, a signature when its part ends. Why the choices ended and what was
+used stand in the last response, as Gemini has it.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from penstock.contracts.llm import Usage
+from services.router.protocols.answer import AnswerPart, Begun, Counted, Ended, Finished, Grown, Opened, Piece
+from services.router.protocols.fold import grown
+from services.router.protocols.gemini_generate.answer import closing, write_candidate
+from services.router.protocols.gemini_generate.finish import written_usage
+from services.router.protocols.loss import Losses
+from services.router.protocols.part import Opaque, Refusal, Text, Thinking, ToolCall
+from services.router.protocols.protocol import Shape
+
+Spelled = dict[str, object]
+
+
+class _Open(NamedTuple):
+    """A part that has not ended. `part`: what was not said yet of it. `said`: whether any of its words were."""
+
+    part: AnswerPart
+    said: bool = False
+
+
+class GeminiWriter:
+    """One stream."""
+
+    __slots__ = ("_finished", "_id", "_losses", "_model", "_open", "_shape", "_usage")
+
+    def __init__(self, shape: Shape, losses: Losses) -> None:
+        self._shape = shape
+        self._losses = losses
+        self._open: dict[tuple[int, int], _Open] = {}
+        self._finished: dict[int, Spelled] = {}
+        self._usage: Usage | None = None
+        self._id = shape.id
+        self._model = shape.model
+
+    def write(self, piece: Piece) -> bytes:
+        match piece:
+            case Opened():
+                self._id = piece.id or self._shape.id
+                self._model = self._shape.model or piece.model
+            case Begun():
+                return self._begin(piece)
+            case Grown():
+                key = piece.choice, piece.number
+                self._open[key] = self._open[key]._replace(part=grown(self._open[key].part, piece))
+                return self._say(*key)
+            case Ended():
+                return self._finish(piece.choice, piece.number)
+            case Finished():
+                self._finished[piece.choice] = closing(piece.finish, piece.stop_sequence, piece.choice, self._losses)
+            case Counted():
+                self._usage = piece.usage
+        return b""
+
+    def end(self) -> bytes:
+        rest = b"".join([self._finish(*key) for key in list(self._open)])
+        made: Spelled = {
+            "candidates": [
+                {"content": {"parts": [{"text": ""}], "role": "model"}, "index": number, **finished}
+                for number, finished in sorted(self._finished.items())
+            ]
+        }
+        if self._usage is not None:
+            made["usageMetadata"] = written_usage(self._usage)
+        if self._finished or self._usage is not None:
+            rest += self._event(made)
+        return rest
+
+    def _begin(self, piece: Begun) -> bytes:
+        key = piece.choice, piece.number
+        if isinstance(piece.part, Opaque):
+            return self._part(piece.part, piece.choice)
+        self._open[key] = _Open(piece.part)
+        return self._say(*key)
+
+    def _say(self, choice: int, number: int) -> bytes:
+        """The words of a part that were not said yet."""
+        part, _ = self._open[choice, number]
+        if isinstance(part, ToolCall | Opaque) or not part.text:
+            return b""
+        rest = msgspec.structs.replace(part, text="")
+        self._open[choice, number] = _Open(rest, said=True)
+        return self._part(Thinking(part.text) if isinstance(part, Thinking) else part, choice)
+
+    def _finish(self, choice: int, number: int) -> bytes:
+        """What had to wait until the part was whole: a call, a signature."""
+        part, said = self._open.pop((choice, number), _Open(Text("")))
+        match part:
+            case Text() | Refusal() | Opaque():
+                return b""
+            case Thinking() if said and part.signature:
+                return self._spelled({"text": "", "thought": True, "thoughtSignature": part.signature}, choice)
+            case Thinking() if not part.signature and not part.sealed:
+                return b""
+            case _:
+                return self._part(part, choice)
+
+    def _part(self, part: AnswerPart, choice: int) -> bytes:
+        candidate = write_candidate((part,), choice, self._losses)
+        return self._event({"candidates": [candidate]})
+
+    def _spelled(self, part: Spelled, choice: int) -> bytes:
+        return self._event({"candidates": [{"content": {"parts": [part], "role": "model"}, "index": choice}]})
+
+    def _event(self, made: Spelled) -> bytes:
+        made |= {"modelVersion": self._model, "responseId": self._id}
+        return b"data: " + msgspec.json.encode(made) + b"\n\n"
