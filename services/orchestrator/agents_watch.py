@@ -1,12 +1,14 @@
 """Keeps the agents as their file says, and reads it anew when it changes. A file that is wrong changes nothing."""
 
 import asyncio
+import hashlib
 from pathlib import Path
 
 from penstock.contracts.errors import Failure
 from penstock.kit.clock import Clock
 from penstock.kit.config import read_file
 from penstock.kit.log import Log
+from penstock.kit.watched import Changes
 from services.orchestrator.agents import Agents, read_agents
 from services.orchestrator.config import Config
 
@@ -25,28 +27,45 @@ class AgentsWatch:
         self._log = log
         self._max_bytes = config.agents_file_max_bytes
         self._check_every_s = config.agents_check_every_s
-        self._text = b""
+        self._changes = Changes()
 
     async def load(self) -> None:
         """Raises Failure(INVALID) with a sentence when the file cannot be used."""
         text = await asyncio.to_thread(self._read)
         self._agents.replace(read_agents(text))
-        self._text = text
+        self._changes = Changes(_digest(text))
 
     async def watch(self) -> None:
-        """For ever."""
+        """For ever. A change is taken over, or said once to be wrong, at the second look that finds it."""
         while True:
             await self._clock.sleep(self._check_every_s)
-            try:
-                text = await asyncio.to_thread(self._read)
-                if text != self._text:
-                    self._text = text
-                    self._agents.replace(read_agents(text))
-                    self._log.info("agents read anew", file=str(self._path))
-            except Failure as failure:
-                self._log.warning("the agents file is not used", why=failure.detail)
+            await self.look()
+
+    async def look(self) -> None:
+        """One look."""
+        try:
+            text = await asyncio.to_thread(self._read)
+        except Failure as failure:
+            if self._changes.settled(f"no text: {failure.detail}"):
+                self._refused(failure)
+            return
+        if not self._changes.settled(_digest(text)):
+            return
+        try:
+            self._agents.replace(read_agents(text))
+        except Failure as failure:
+            self._refused(failure)
+        else:
+            self._log.info("agents read anew", file=str(self._path))
+
+    def _refused(self, failure: Failure) -> None:
+        self._log.warning("the agents file is not used", why=failure.detail)
 
     def _read(self) -> bytes:
         if self._optional and not self._path.exists():
             return NO_AGENTS
         return read_file(str(self._path), "the agents file", self._max_bytes)
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

@@ -17,7 +17,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     data_dir where there is no config_dir. Neither needs to exist.
     signing_key_file: the key that signs tokens, made at the first start; "" is policy-signing-key.pem in data_dir.
     obligations: names of obligations that the services of this plane carry out; a policy with another one denies.
-    reload_every_s: how often policies, keys and limits are looked at for a change.
+    reload_every_s: how often policies, keys and limits are looked at; a change is in force after at most two looks.
     token_lifetime_s: of the token that an API key is exchanged for; run_lifetime_max_s: of a run's token.
     depth_max: how many agents may act one for another.
     unknown_price: what becomes of an action whose price is not known; estimate_nano_per_token: 10^-9 dollars per token,
@@ -44,7 +44,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     limits_file: str = ""
     signing_key_file: str = ""
     obligations: tuple[str, ...] = ()
-    reload_every_s: Annotated[float, Meta(gt=0, le=60)] = 0.5
+    reload_every_s: Annotated[float, Meta(gt=0, le=60)] = 0.4
     token_lifetime_s: Annotated[float, Meta(ge=10, le=3600)] = 900.0
     run_lifetime_max_s: Annotated[float, Meta(ge=10)] = 24 * 3600.0
     depth_max: Annotated[int, Meta(ge=1, le=16)] = 8

@@ -1,11 +1,11 @@
 """A value read from files, read anew when they change; a bad change is reported and the good value kept."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from penstock.kit.log import Log
+from penstock.kit.watched import Changes, stamp
 
 Value = TypeVar("Value")
 
@@ -26,43 +26,36 @@ class Watched(Generic[Value]):
         self._read = read
         self._refusals = refusals
         self._log = log
-        self._seen = stamp(path)
+        self._changes = Changes(stamp(path))
         self.value = read(path)
         self.problem = ""
 
     def look(self) -> bool:
-        """Reads again if something changed; whether there is a new value. Called every second or so."""
+        """Reads again if something changed and nobody is writing any more; whether there is a new value.
+
+        Called again and again: a change is taken over at the second look that finds it.
+        """
         seen = stamp(self._path)
-        if seen == self._seen:
+        if not self._changes.settled(seen):
             return False
-        self._seen = seen
         try:
-            self.value = self._read(self._path)
+            value = self._read(self._path)
         except self._refusals as refused:
+            if self._moved(seen):
+                return False
             self.problem = str(refused)
             self._log.error(f"{self._what} refused, the old one stays", problem=self.problem)
             return False
+        if self._moved(seen):
+            return False
+        self.value = value
         self.problem = ""
         self._log.info(f"{self._what} changed")
         return True
 
-
-def stamp(path: Path) -> str:
-    """Differs when the file, or any file in the folder, was written. Does not read their content."""
-    digest = hashlib.sha256()
-    for file in _files(path):
-        try:
-            status = file.stat()
-        except OSError:
-            continue
-        digest.update(
-            f"{file.name}:{status.st_mtime_ns}:{status.st_size}:{status.st_ino}:{status.st_ctime_ns};".encode()
-        )
-    return digest.hexdigest()
-
-
-def _files(path: Path) -> list[Path]:
-    try:
-        return sorted(path.iterdir()) if path.is_dir() else [path]
-    except OSError:
-        return []
+    def _moved(self, seen: str) -> bool:
+        """Whether somebody wrote while it was read: then nothing is made of it."""
+        if stamp(self._path) == seen:
+            return False
+        self._changes.forget()
+        return True

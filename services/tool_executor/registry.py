@@ -11,6 +11,7 @@ from penstock.contracts.policy import Fact
 from penstock.contracts.tools import ToolSpec
 from penstock.kit.limit import Limit
 from penstock.kit.log import Log
+from penstock.kit.watched import Changes, stamp
 from services.tool_executor.check import ArgumentCheck
 from services.tool_executor.runner import Runner
 from services.tool_executor.toolsfile import BadToolsFile, ToolEntry, parse
@@ -56,7 +57,7 @@ class Registry:
         self._wait_s = wait_s
         self._tools: dict[str, Tool] = {}
         self._retired: list[Tool] = []
-        self._seen: tuple[int, int, int] | None = None
+        self._changes = Changes()
 
     def get(self, name: str) -> Tool | None:
         return self._tools.get(name)
@@ -66,9 +67,13 @@ class Registry:
         return list(self._tools.values())
 
     async def load(self) -> None:
-        """For the start: raises Failure(INVALID) for a bad file."""
+        """For the start: raises Failure(INVALID) for a bad file. A missing one is no tools."""
+        seen = await asyncio.to_thread(self._look)
+        if not seen:
+            return
+        self._changes = Changes(seen)
         try:
-            await self.refresh()
+            self._replace(await asyncio.to_thread(self._read))
         except BadToolsFile as bad:
             raise Failure(Code.INVALID, str(bad)) from None
 
@@ -83,19 +88,37 @@ class Registry:
                 log.error("tools file refused, the old tools stay", why=str(bad))
 
     async def refresh(self) -> bool:
-        """Whether the tools were replaced. A missing file is no tools at first, and later no change.
+        """Whether the tools were replaced. A change is taken over at the second look that finds it, so that nobody
+        reads what is half written; a missing file is no change.
 
-        Raises BadToolsFile, with a sentence that says what to write; then the tools are what they were.
+        Raises BadToolsFile, once for a change, with a sentence that says what to write; then the tools are what they
+        were.
         """
         await self._close_retired()
-        found = await asyncio.to_thread(self._look)
-        if found is None or found == self._seen:
+        seen = await asyncio.to_thread(self._look)
+        if not seen or not self._changes.settled(seen):
             return False
-        self._seen = found
-        tools = await asyncio.to_thread(self._read)
+        try:
+            tools = await asyncio.to_thread(self._read)
+        except BadToolsFile:
+            if self._moved(seen):
+                return False
+            raise
+        if self._moved(seen):
+            return False
+        self._replace(tools)
+        return True
+
+    def _moved(self, seen: str) -> bool:
+        """Whether somebody wrote while it was read: then nothing is made of it."""
+        if self._look() == seen:
+            return False
+        self._changes.forget()
+        return True
+
+    def _replace(self, tools: dict[str, Tool]) -> None:
         self._retired += [tool for tool in self._tools.values() if tools.get(tool.entry.name) is not tool]
         self._tools = tools
-        return True
 
     async def close(self) -> None:
         for tool in [*self._tools.values(), *self._retired]:
@@ -107,12 +130,8 @@ class Registry:
         for tool in idle:
             await tool.runner.close()
 
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+    def _look(self) -> str:
+        return stamp(self._file) if self._file.exists() else ""
 
     def _read(self) -> dict[str, Tool]:
         try:

@@ -77,7 +77,9 @@ class Plane:
         return create_key(self.folder / "keys.json", key, now=1.0)[1]
 
     def limits(self, text: str) -> None:
-        (self.folder / "accounts.yaml").write_text(text, encoding="utf-8")
+        written = self.folder / "accounts.yaml.new"
+        written.write_text(text, encoding="utf-8")
+        written.replace(self.folder / "accounts.yaml")
 
     def bundle(self, more: str) -> Path:
         """The starter bundle with more policies, as one atomic change of its file."""

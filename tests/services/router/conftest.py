@@ -94,7 +94,9 @@ class Plane:
 
     def rewrite(self) -> None:
         content = {"deployments": self.deployments, "aliases": self.aliases, "default": self.default}
-        (self.folder / "models.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        written = self.folder / "models.yaml.new"
+        written.write_text(yaml.safe_dump(content), encoding="utf-8")
+        written.replace(self.folder / "models.yaml")
 
     @asynccontextmanager
     async def router(self, **changed: object) -> AsyncIterator[Host[Config]]:

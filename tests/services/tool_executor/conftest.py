@@ -106,7 +106,9 @@ class Plane:
         self.tools.append({"name": name, "description": "d", "kind": "http", **settings, **fields})
 
     def rewrite(self) -> None:
-        (self.folder / "tools.yaml").write_text(yaml.safe_dump({"tools": self.tools}), encoding="utf-8")
+        written = self.folder / "tools.yaml.new"
+        written.write_text(yaml.safe_dump({"tools": self.tools}), encoding="utf-8")
+        written.replace(self.folder / "tools.yaml")
 
     @asynccontextmanager
     async def executor(self, **changed: object) -> AsyncIterator[Host[Config]]:
