@@ -17,7 +17,7 @@ from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import principals
 from penstock.bus.server_config import BusUser, render
 from penstock.client.profile import FILE_NAME, Profile
-from penstock.contracts.subjects import CONTEXT, POLICY, SERVICES, TOOLS
+from penstock.contracts.subjects import CONTEXT, POLICY, ROUTER, SERVICES, TOOLS
 from penstock.local.environment import seed_file
 from penstock.local.layout import Layout, write_private
 from services.policy.key_file import create_key
@@ -31,6 +31,7 @@ OPERATOR_HOME = Path("/var/lib/penstock")
 STORE_KEYS = {
     POLICY: "~penstock:{* ~penstock:tenants",
     CONTEXT: "~penstock:context:* ~penstock:session:*",
+    ROUTER: "~penstock:router:* ~penstock:{*}:cache:*",
     TOOLS: "~penstock:tool:* ~",  # a call outside a run passes an empty key
 }
 """What each service may touch in the store: money is out of reach for whoever runs tools."""

@@ -95,10 +95,12 @@ class Board:
 
     def hear(self, told: Mapping[str, Elsewhere]) -> None:
         """What other routers know now; who is not in it is known to none of them."""
-        for id, standing in self.standings.items():
+        for id, standing in list(self.standings.items()):
             elsewhere = told.get(id, NOBODY)
             if standing.elsewhere != elsewhere:
-                self.standings[id] = msgspec.structs.replace(standing, elsewhere=elsewhere)
+                standing = self.standings[id] = msgspec.structs.replace(standing, elsewhere=elsewhere)
+            if standing == UNSEEN:
+                del self.standings[id]
         for id in told.keys() - self.standings.keys():
             self.standings[id] = Standing(elsewhere=told[id])
 

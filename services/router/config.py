@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from penstock.kit.config import Count, KitConfig, Seconds
+from penstock.kit.config import Count, KitConfig, Seconds, Secret
 
 Bytes = Annotated[int, Meta(ge=1024)]
 
@@ -17,14 +17,19 @@ class Config(KitConfig, frozen=True, kw_only=True):
     no key is set; "" when there are none.
     calls_max, streams_max: requests served at once by this process; above it callers are told that it is overloaded.
     request_timeout_s: all attempts of one request together, when the caller has no sooner deadline.
-    attempts_max: tries of one request; rounds_max: tries of one deployment in it; backoff_s, backoff_max_s: the pause
-    before the second round.
+    attempts_max: tries of one request with one alias; hops_max: with its fallbacks, and keys that were refused, all
+    together; rounds_max: tries of one deployment in it; backoff_s, backoff_max_s: the pause before the second round.
+    shadows_max: copies of requests under way, for deployments whose answers nobody sees.
+    store_url: Valkey or Redis, where routers tell one another of latencies, rests and use, and keep answers; "" when
+    each keeps to itself. store_timeout_s: how long it may take for one command; share_every_s: between two reports.
     breaker_failures_max failures in a row put a deployment to rest for breaker_rest_s, doubled up to
     breaker_rest_max_s; a refused key rests for key_rest_s.
     connect_timeout_s, keep_alive_s: connections to providers.
     response_max_bytes: a plain answer; event_max_bytes: one server-sent event; held_max_bytes: start-up events that are
     held back until there is content.
     embed_texts_max: texts in one request.
+    cache_tenant_max_bytes: answers of one tenant that are kept in the store, together; cache_timeout_s: how long the
+    store may take before an answer counts as not kept.
     """
 
     models_file: str = ""
@@ -37,7 +42,12 @@ class Config(KitConfig, frozen=True, kw_only=True):
     streams_max: Count = 1024
     request_timeout_s: Annotated[float, Meta(gt=0)] = 600.0
     attempts_max: Count = 4
+    hops_max: Count = 12
     rounds_max: Count = 2
+    shadows_max: Count = 64
+    store_url: Secret = Secret()
+    store_timeout_s: Annotated[float, Meta(gt=0)] = 1.0
+    share_every_s: Annotated[float, Meta(gt=0)] = 1.0
     backoff_s: Seconds = 0.5
     backoff_max_s: Seconds = 5.0
     breaker_failures_max: Count = 3
@@ -50,3 +60,5 @@ class Config(KitConfig, frozen=True, kw_only=True):
     event_max_bytes: Bytes = 1024 * 1024
     held_max_bytes: Bytes = 64 * 1024
     embed_texts_max: Count = 2048
+    cache_timeout_s: Annotated[float, Meta(gt=0)] = 0.25
+    cache_tenant_max_bytes: Bytes = 16 * 1024 * 1024

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from services.router.alias_entry import AliasEntry
 from services.router.models_file import Defaults, DeploymentEntry, ModelsFile
 
 DEFAULT = "default"
@@ -64,7 +65,7 @@ def models_file(env: Mapping[str, str], local: LocalModels) -> ModelsFile:
     cannot be compared, so that `embed` is one model only.
     """
     deployments: dict[str, DeploymentEntry] = {}
-    aliases: dict[str, list[str]] = {}
+    aliases: dict[str, list[str] | AliasEntry] = {}
     first: list[str] = []
     embed = ""
     for offer in OFFERS:

@@ -41,7 +41,7 @@ def test_each_service_gets_its_own_seed_and_only_who_uses_the_store_its_address(
     with_store = {"nkey.seed", "store-url"}
     assert found == {
         "gateway": {"nkey.seed"},
-        "router": {"nkey.seed"},
+        "router": with_store,
         "tool_executor": with_store,
         "context": with_store,
         "orchestrator": {"nkey.seed"},
@@ -61,7 +61,7 @@ def test_no_seed_and_no_password_stands_in_what_the_servers_read(plane: Path) ->
     read = (plane / "nats" / "broker.conf").read_text() + (plane / "store" / "store.conf").read_text()
     for name in SERVICES:
         assert (plane / name / "nkey.seed").read_text() not in read
-    for name in ("policy", "context", "tool_executor"):
+    for name in ("policy", "router", "context", "tool_executor"):
         password = (plane / name / "store-url").read_text().split(":")[2].split("@")[0]
         assert len(password) >= 40
         assert password not in read

@@ -65,7 +65,7 @@ class Environment:
             case "gateway":
                 return {"http_port": self.addresses.http_port}
             case "router":
-                return self._models()
+                return store | self._models()
             case "tool_executor" | "context":
                 return store
             case "orchestrator":
