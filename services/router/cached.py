@@ -1,7 +1,6 @@
 """Completions out of the cache where an alias allows it: decided and recorded like any other, and paid for once."""
 
 import asyncio
-from collections.abc import Mapping
 
 import msgspec
 
@@ -20,17 +19,14 @@ from penstock.contracts.llm import (
 )
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question
-from penstock.kit.boundary import Boundary, Settlement
-from penstock.kit.clock import Clock
-from penstock.kit.identity import Identities
-from penstock.kit.metrics import Metrics
+from penstock.kit.boundary import Settlement
+from penstock.kit.parts import Parts
 from services.router.cache import key as keys
 from services.router.cache.entry import Entry, Form
 from services.router.cache.replay import as_events, as_whole
 from services.router.cache.rules import CacheRules
 from services.router.cache.shelf import Shelf
 from services.router.completion import COMPLETE, Asked, Completions, off_loop
-from services.router.protocols.protocol import Protocol
 from services.router.relay import Out
 from services.router.vectors import Vectors
 
@@ -56,21 +52,16 @@ class Cached:
         completions: Completions,
         vectors: Vectors,
         shelf: Shelf | None,
-        protocols: Mapping[str, Protocol],
-        boundary: Boundary,
-        identities: Identities,
-        metrics: Metrics,
-        clock: Clock,
+        parts: Parts,
     ) -> None:
         """Without a `shelf` nothing is kept."""
         self._completions = completions
         self._vectors = vectors
         self._shelf = shelf
-        self._protocols = protocols
-        self._boundary = boundary
-        self._identities = identities
-        self._metrics = metrics
-        self._clock = clock
+        self._boundary = parts.boundary
+        self._identities = parts.identities
+        self._metrics = parts.metrics
+        self._clock = parts.clock
         self._flights: dict[str, asyncio.Future[Entry]] = {}
 
     async def whole(self, asked: Asked, meta: Meta) -> Completion:

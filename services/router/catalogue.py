@@ -8,7 +8,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.llm import ModelInfo
 from services.router.cache.rules import CacheRules
 from services.router.condition import Condition
-from services.router.deployment import Deployment, Kind
+from services.router.deployment import Abilities, Deployment, Kind
 from services.router.strategy import Strategy
 
 SHOWN_MAX_CHARS = 80
@@ -56,6 +56,12 @@ class Alias(msgspec.Struct, frozen=True):
     def kinds(self) -> tuple[Kind, ...]:
         """What any of its deployments does."""
         return tuple(sorted({kind for deployment in self.deployments for kind in deployment.kinds}))
+
+    @property
+    def particular(self) -> bool:
+        """Whether it matters what a request needs: some deployment lacks an ability, or a rule may ask for it."""
+        aliases = (self, *self.fallbacks)
+        return any(alias.rules or any(each.abilities != Abilities() for each in alias.everyone()) for alias in aliases)
 
     def everyone(self) -> Iterator[Deployment]:
         """Every deployment that a request for this alias may reach, fallbacks' apart; one may come twice."""

@@ -33,7 +33,7 @@ from services.router.deployment import CHAT, Deployment
 from services.router.models import Models
 from services.router.passage import Passage, Terms, passage
 from services.router.price import worst_case
-from services.router.protocols.protocol import Body, Protocol, Shape, Target
+from services.router.protocols.protocol import Body, Needs, Protocol, Shape, Target
 from services.router.providers.provider import Ask
 from services.router.providers.table import Providers
 from services.router.relay import Out, Relay
@@ -192,7 +192,7 @@ class _Headed:
 def need_of(request: CompletionRequest, body: Body, alias: Alias, tenant: str, user: str) -> Need:
     """What the choice among deployments goes by."""
     output = max(output_most(body, deployment) for deployment in alias.deployments)
-    needs = body.needs
+    needs = body.needs if alias.particular else Needs()
     return Need(
         CHAT,
         tools=needs.tools,

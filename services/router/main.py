@@ -7,18 +7,27 @@ from contextlib import asynccontextmanager
 from typing import NoReturn
 
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.subjects import LLM_COMPLETE, LLM_EMBED, LLM_MODELS, LLM_STREAM, ROUTER
-from penstock.kit.service import Parts, Service, answer, run, stream
+from penstock.contracts.ids import new_id
+from penstock.contracts.subjects import LLM_COMPLETE, LLM_COUNT, LLM_EMBED, LLM_MODELS, LLM_RERANK, LLM_STREAM, ROUTER
+from penstock.kit.service import Background, Parts, Service, answer, run, stream
+from penstock.kit.store import Store
 from services.router.board import Board
+from services.router.cache.shelf import Shelf
+from services.router.cached import Cached
 from services.router.chain import Chain, ChainRules
+from services.router.completion import Completions
 from services.router.config import Config
+from services.router.counting import Counting
 from services.router.handlers import Handlers
 from services.router.health import BreakerRules
 from services.router.http import Http
 from services.router.made_up import LocalModels
 from services.router.models import Models
 from services.router.models_file import BadModelsFile
+from services.router.protocols.table import PROTOCOLS
 from services.router.providers.table import providers
+from services.router.sharing import Sharing
+from services.router.vectors import Vectors
 
 
 @asynccontextmanager
@@ -38,20 +47,57 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     except BadModelsFile as error:
         raise Failure(Code.INVALID, str(error)) from None
     http = Http(connect_timeout_s=config.connect_timeout_s, keep_alive_s=config.keep_alive_s)
-    chain_rules = ChainRules(config.attempts_max, config.rounds_max, config.backoff_s, config.backoff_max_s)
-    chain = Chain(parts.boundary, board, chain_rules, parts.metrics, parts.log)
-    table = providers(http, response_max_bytes=config.response_max_bytes)
-    handlers = Handlers(config, models, chain, table, parts.boundary, parts.clock)
+    chain = _chain(config, board, parts)
+    sharing = _sharing(config, board, parts)
+    kept = Store(config.store_url.reveal(), timeout_s=config.cache_timeout_s) if config.store_url else None
+    handlers = _handlers(config, parts, models, chain, http, kept)
     endpoints = [
         answer(LLM_COMPLETE, handlers.complete, in_flight_max=config.calls_max),
         stream(LLM_STREAM, handlers.stream, in_flight_max=config.streams_max),
+        answer(LLM_COUNT, handlers.count, in_flight_max=config.calls_max),
+        answer(LLM_RERANK, handlers.rerank, in_flight_max=config.calls_max),
         answer(LLM_EMBED, handlers.embed, in_flight_max=config.calls_max),
         answer(LLM_MODELS, handlers.models, in_flight_max=config.calls_max),
     ]
+    background: list[Background] = [lambda: models.watch(config.models_check_every_s)]
+    if sharing is not None:
+        background.append(sharing.run)
     try:
-        yield Service(ROUTER, endpoints, background=[lambda: models.watch(config.models_check_every_s)])
+        yield Service(ROUTER, endpoints, background=background)
     finally:
+        await chain.close()
+        if sharing is not None:
+            await sharing.close()
+        if kept is not None:
+            await kept.close()
         await http.close()
+
+
+def _handlers(config: Config, parts: Parts, models: Models, chain: Chain, http: Http, kept: Store | None) -> Handlers:
+    table = providers(http, response_max_bytes=config.response_max_bytes)
+    completions = Completions(config, models, chain, table, PROTOCOLS, parts.identities, parts.clock)
+    counting = Counting(config, models, chain, table, PROTOCOLS, parts.boundary, parts.clock)
+    vectors = Vectors(config, models, chain, table, parts.clock)
+    shelf = None
+    if kept is not None:
+        shelf = Shelf(
+            kept, parts.clock, timeout_s=config.cache_timeout_s, tenant_max_bytes=config.cache_tenant_max_bytes
+        )
+    cached = Cached(completions, vectors, shelf, parts)
+    return Handlers(models, completions, cached, counting, vectors, parts.boundary)
+
+
+def _chain(config: Config, board: Board, parts: Parts) -> Chain:
+    rules = ChainRules(config.attempts_max, config.rounds_max, config.backoff_s, config.backoff_max_s, config.hops_max)
+    return Chain(parts.boundary, board, rules, parts.metrics, parts.log, shadows_max=config.shadows_max)
+
+
+def _sharing(config: Config, board: Board, parts: Parts) -> Sharing | None:
+    """None where routers keep what they know to themselves."""
+    if not config.store_url:
+        return None
+    store = Store(config.store_url.reveal(), timeout_s=config.store_timeout_s)
+    return Sharing(store, board, new_id("rtr"), config.share_every_s, parts.metrics, parts.log)
 
 
 def main() -> NoReturn:

@@ -1,19 +1,24 @@
 """Where answers are kept: the shared store, so that any replica finds what any has kept."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy
 import numpy.typing
 
 from penstock.contracts.errors import Failure
-from penstock.kit.store import Store
+from penstock.kit.clock import Clock
+from penstock.kit.store import Script, Store
 from services.router.cache.entry import Entry, Form, pack, unpack
 
 FORMS: tuple[Form, ...] = ("whole", "events")
 NEIGHBOURS_MAX = 256
 """Questions remembered for each surroundings; the oldest goes."""
+OVERHEAD_BYTES = 2048
+"""What an answer takes besides itself: its keys, and its question's meaning."""
+_KEEP = Script(Path(__file__).with_name("keep.lua").read_text(encoding="utf-8"))
 
 
 class _Neighbour(msgspec.Struct, array_like=True):
@@ -24,11 +29,17 @@ class _Neighbour(msgspec.Struct, array_like=True):
 
 
 class Shelf:
-    """Every method gives up after `timeout_s`: a lost store costs a little time, and never an answer."""
+    """Every method gives up after `timeout_s`: a lost store costs a little time, and never an answer.
 
-    def __init__(self, store: Store, *, timeout_s: float) -> None:
+    The store holds balances too and forgets nothing by itself: the answers of one tenant take at most
+    `tenant_max_bytes` together, and those that end soonest make room for new ones.
+    """
+
+    def __init__(self, store: Store, clock: Clock, *, timeout_s: float, tenant_max_bytes: int) -> None:
         self._store = store
+        self._clock = clock
         self._timeout_s = timeout_s
+        self._tenant_max_bytes = tenant_max_bytes
 
     async def find(self, tenant: str, key: str, wanted: Form) -> Entry | None:
         """In the form that is wanted, or else in the other."""
@@ -39,7 +50,11 @@ class Shelf:
         return next((entry for raw in found if isinstance(raw, bytes) and (entry := unpack(raw))), None)
 
     async def keep(self, tenant: str, key: str, entry: Entry, ttl_s: float) -> None:
-        await self._do("SET", _answer(tenant, key, entry.form), pack(entry), "PX", int(ttl_s * 1000))
+        packed = pack(entry)
+        keys = (_answer(tenant, key, entry.form), _of(tenant, "index"), _of(tenant, "total"))
+        takes = len(packed) + OVERHEAD_BYTES
+        numbers = (takes, int(ttl_s * 1000), int(self._clock.now() * 1000), self._tenant_max_bytes)
+        await self._within(self._store.run(_KEEP, keys, (packed, *numbers)))
 
     async def nearest(self, tenant: str, surroundings: str, vector: Sequence[float]) -> tuple[float, str]:
         """The likeness (cosine) of the most similar question, and the key of its answer; 0 when there is none."""
@@ -56,9 +71,12 @@ class Shelf:
         await self._do("PEXPIRE", name, int(ttl_s * 1000))
 
     async def _do(self, *command: str | bytes | int) -> object:
+        return await self._within(self._store.do(*command))
+
+    async def _within(self, answer: Awaitable[object]) -> object:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._store.do(*command)
+                return await answer
         except (Failure, TimeoutError):
             return None
 
@@ -85,8 +103,13 @@ def _nearest(packed: list[bytes], vector: Sequence[float]) -> tuple[float, str]:
 
 
 def _answer(tenant: str, key: str, form: Form) -> str:
-    return f"penstock:{{{tenant}}}:cache:{key}:{form}"
+    return _of(tenant, f"{key}:{form}")
 
 
 def _neighbours(tenant: str, surroundings: str) -> str:
-    return f"penstock:{{{tenant}}}:cache:near:{surroundings}"
+    return _of(tenant, f"near:{surroundings}")
+
+
+def _of(tenant: str, name: str) -> str:
+    """All keys of a tenant in one slot of a cluster."""
+    return f"penstock:router:cache:{{{tenant}}}:{name}"

@@ -1,6 +1,7 @@
 """A Messages request: what a decision needs of it is read, and little of it is replaced. Pure."""
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -36,6 +37,16 @@ class MessagesBody:
         messages = bytes(fields["messages"])  # one copy: a view of the request cannot be searched
         self.size = _size(fields, messages)
         self.needs = _needs(fields, messages)
+
+    @property
+    def wants_usage(self) -> bool:
+        """Every message tells it."""
+        return True
+
+    @property
+    def echo(self) -> Mapping[str, msgspec.Raw]:
+        """Answers repeat nothing."""
+        return {}
 
     @property
     def output_tokens(self) -> int:

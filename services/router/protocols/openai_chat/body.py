@@ -4,6 +4,7 @@ Fields that we do not know survive byte for byte: only top-level values are cut 
 """
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -43,6 +44,11 @@ class ChatBody:
         if self._needs is None:
             self._needs = _needs(self.fields)
         return self._needs
+
+    @property
+    def echo(self) -> Mapping[str, msgspec.Raw]:
+        """Answers repeat nothing."""
+        return {}
 
     def for_upstream(self, target: Target) -> bytes:
         """The request as this target gets it: its model name, `stream`, the cap, and the usage chunk asked for."""

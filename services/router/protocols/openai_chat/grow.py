@@ -14,9 +14,10 @@ from services.router.protocols.part import Opaque, Refusal, Text, Thinking, Tool
 class _Call:
     """A call under way. It begins for the reader once its name is known. `number` is -1 until then."""
 
-    __slots__ = ("arguments", "custom", "id", "index", "name", "number", "signature")
+    __slots__ = ("arguments", "custom", "id", "index", "name", "number", "order", "signature")
 
-    def __init__(self, index: int | None, id: str) -> None:
+    def __init__(self, order: int, index: int | None, id: str) -> None:
+        self.order = order
         self.index = index
         self.id = id
         self.name = ""
@@ -30,12 +31,27 @@ class Growing:
     """`number` of the choice. `base`: of the ids that are made for calls that came without one. Words end when
     something else begins, calls with the choice, since their pieces may come in turns."""
 
-    __slots__ = ("_base", "_calls", "_next", "_number", "_others", "_word", "_word_number", "finish")
+    __slots__ = (
+        "_base",
+        "_by_id",
+        "_by_index",
+        "_calls",
+        "_next",
+        "_number",
+        "_others",
+        "_taken",
+        "_word",
+        "_word_number",
+        "finish",
+    )
 
     def __init__(self, number: int, base: str) -> None:
         self._number = number
         self._base = base
         self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+        self._taken: set[str] = set()
         self._others: dict[str, list[msgspec.Raw]] = {}
         self._next = 0
         self._word: type[Thinking | Text | Refusal] | None = None
@@ -106,33 +122,32 @@ class Growing:
         A name beside another id, or beside the same id at another index, begins a new call."""
         call = self._known(called)
         if call is None:
-            call = _Call(called.at, called.id)
+            call = _Call(len(self._calls), called.at, called.id)
             self._calls.append(call)
         elif call.number < 0 and not call.id:
             call.id = called.id
+        if call.index is not None:
+            self._by_index[call.index] = call
+        if call.id:
+            self._by_id[call.id] = call
         return call
 
     def _known(self, called: Called) -> _Call | None:
-        index, id, name = called.at, called.id, called.name
-        for call in reversed(self._calls):
-            same_index = index is not None and call.index == index
-            same_id = bool(id) and call.id == id
-            if same_index:
-                return None if name and id and call.id and not same_id else call
-            if same_id:
-                return None if name and index is not None and call.index is not None else call
-        if index is None and not id and not name and self._calls:
-            return self._calls[-1]
-        return None
+        id, name = called.id, called.name
+        call = None if called.at is None else self._by_index.get(called.at)
+        if call is not None:
+            return None if name and id and call.id and call.id != id else call
+        call = self._by_id.get(id)
+        if call is not None:
+            return None if name and called.at is not None and call.index is not None else call
+        return self._calls[-1] if called.at is None and not id and not name and self._calls else None
 
     def _unique(self, call: _Call) -> str:
-        taken = {other.id for other in self._calls if other is not call and other.number >= 0}
-        at = self._calls.index(call)
-        if not call.id:
-            call.id = f"call_{self._base}_{self._number}_{at}"
-        elif call.id in taken:
-            return f"{call.id}_{at}"
-        return call.id
+        unique = call.id or f"call_{self._base}_{self._number}_{call.order}"
+        if unique in self._taken:
+            unique = f"{unique}_{call.order}"
+        self._taken.add(unique)
+        return unique
 
 
 def _joined(raws: list[msgspec.Raw]) -> msgspec.Raw:

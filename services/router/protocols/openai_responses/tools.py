@@ -173,7 +173,7 @@ def read_choice(
 def _is(tool: Tool | ServerTool, chosen: _Chosen) -> bool:
     if isinstance(tool, ServerTool):
         return tool.type == chosen.type
-    return chosen.name in (tool.name, tool.namespace, grouped(tool.namespace, tool.name)[1])
+    return bool(chosen.name) and chosen.name in (tool.name, tool.namespace, grouped(tool.namespace, tool.name)[1])
 
 
 def _flat_in(name: str, offered: Sequence[Tool | ServerTool]) -> str:

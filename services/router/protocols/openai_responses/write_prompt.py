@@ -50,8 +50,9 @@ def _tools(made: Json, prompt: Prompt, extras: dict[str, msgspec.Raw], losses: L
             described = msgspec.json.decode(raw, type=dict[str, str])
         except UNREADABLE:
             losses.note(GROUPS, "descriptions of groups of tools are not carried")
-    if prompt.tools:
-        made["tools"] = write_tools(prompt.tools, described, prompt.origin, losses)
+    tools = write_tools(prompt.tools, described, prompt.origin, losses)
+    if tools:
+        made["tools"] = tools
     choice = prompt.tool_choice
     if choice is not None:
         made["tool_choice"] = write_choice(choice, prompt.tools)
