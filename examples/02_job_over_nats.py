@@ -13,7 +13,7 @@ import penstock
 async def main() -> None:
     question = " ".join(sys.argv[1:]) or "Hello"
     async with await penstock.connect() as plane:
-        # `publish` returns when the broker has the job on disk; it works while the plane is down, too.
+        # `publish` returns when the broker has the job on disk; from then on it is not lost.
         # `submit` would ask the plane to look at it first, and raise if the job is refused.
         job = penstock.job("chat", question, labels={"example": "02"})
         await plane.publish(job)
