@@ -144,7 +144,7 @@ class Growing:
 
     def _unique(self, call: _Call) -> str:
         unique = call.id or f"call_{self._base}_{self._number}_{call.order}"
-        if unique in self._taken:
+        while unique in self._taken:
             unique = f"{unique}_{call.order}"
         self._taken.add(unique)
         return unique

@@ -1,5 +1,7 @@
 """`messages` of a chat-completions request, read into turns. Pure."""
 
+from collections import deque
+
 import msgspec
 
 from penstock.contracts.llm import OPENAI_CHAT
@@ -26,13 +28,14 @@ def read_turns(messages: list[msgspec.Raw], extras: Extras) -> tuple[Turn, ...]:
 class _History:
     """Turns so far. Consecutive results become one turn; an id that an earlier call had is made unique with its
     results, since some models count from the start in each answer. `_open`: for an id as it stands in the request, the
-    unique ids of the calls that still wait for their result."""
+    unique ids of the calls that still wait for their result; `_again`: how often an id was made unique."""
 
     def __init__(self, extras: Extras) -> None:
         self._extras = extras
         self._turns: list[Turn] = []
         self._results: list[ToolResult] = []
-        self._open: dict[str, list[str]] = {}
+        self._open: dict[str, deque[str]] = {}
+        self._again: dict[str, int] = {}
         self._names: dict[str, str] = {}
 
     def whole(self) -> tuple[Turn, ...]:
@@ -96,12 +99,12 @@ class _History:
         return msgspec.structs.replace(call, signature=signature) if signature else call
 
     def _began(self, raw_id: str, wish: str, name: str, arguments: str, custom: bool = False) -> ToolCall:
-        unique, again = wish, 2
-        while not unique or unique in self._names:
-            unique = f"{wish or 'call'}_{again}"
-            again += 1
+        unique = wish = wish or "call"
+        while unique in self._names:
+            self._again[wish] = self._again.get(wish, 1) + 1
+            unique = f"{wish}_{self._again[wish]}"
         self._names[unique] = name
-        self._open.setdefault(raw_id or name, []).append(unique)
+        self._open.setdefault(raw_id or name, deque()).append(unique)
         return ToolCall(unique, name, arguments, custom)
 
     def _result(self, message: Fields, role: str) -> ToolResult:
@@ -111,7 +114,7 @@ class _History:
         waiting = self._open.get(raw_id)
         if not waiting:
             raise message.wrong(said, "must name a call of an assistant's message before it that has no result yet")
-        unique = waiting.pop(0)
+        unique = waiting.popleft()
         message.text("name")
         parts = [_shown(part) for part in read_content(message, self._extras)]
         return ToolResult(unique, tuple(parts), self._names[unique], cache=read_cache(message))

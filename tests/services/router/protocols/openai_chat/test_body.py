@@ -20,8 +20,8 @@ def request(*fields: bytes) -> bytes:
 TARGET = Target("model-1", "here", streamed=True, output_tokens_field="max_completion_tokens")
 
 
-def sent(raw: bytes, target: Target = TARGET, **changes: object) -> dict[str, msgspec.Raw]:
-    return msgspec.json.decode(read_chat(raw).for_upstream(replace(target, **changes)), type=dict[str, msgspec.Raw])
+def sent(raw: bytes, target: Target = TARGET) -> dict[str, msgspec.Raw]:
+    return msgspec.json.decode(read_chat(raw).for_upstream(target), type=dict[str, msgspec.Raw])
 
 
 def test_fields_that_we_do_not_know_survive_byte_for_byte() -> None:
@@ -44,7 +44,7 @@ def test_a_field_that_stands_twice_goes_on_once() -> None:
 
 
 def test_absent_stays_absent() -> None:
-    assert set(sent(request(), streamed=False)) == {"messages", "model"}
+    assert set(sent(request(), replace(TARGET, streamed=False))) == {"messages", "model"}
 
 
 def test_a_stream_asks_for_usage_and_keeps_other_options() -> None:
@@ -54,11 +54,13 @@ def test_a_stream_asks_for_usage_and_keeps_other_options() -> None:
 
 
 def test_a_deployment_that_knows_no_stream_options_gets_none() -> None:
-    assert "stream_options" not in sent(request(), stream_usage=False)
+    assert "stream_options" not in sent(request(), replace(TARGET, stream_usage=False))
 
 
 def test_a_plain_call_is_not_streamed_whatever_the_body_says() -> None:
-    fields = sent(request(b'"stream":true', b'"stream_options":{"include_usage":true}'), streamed=False)
+    fields = sent(
+        request(b'"stream":true', b'"stream_options":{"include_usage":true}'), replace(TARGET, streamed=False)
+    )
     assert set(fields) == {"messages", "model"}
 
 
@@ -78,10 +80,13 @@ def test_the_caller_s_cap_and_choices_are_read() -> None:
 
 
 def test_a_cap_is_put_in_only_where_the_deployment_has_one() -> None:
-    assert bytes(sent(request(), output_tokens_max=500)["max_completion_tokens"]) == b"500"
-    assert bytes(sent(request(), output_tokens_max=500, output_tokens_field="max_tokens")["max_tokens"]) == b"500"
-    assert bytes(sent(request(b'"max_tokens":9000'), output_tokens_max=500)["max_tokens"]) == b"500"
-    assert bytes(sent(request(b'"max_tokens":400'), output_tokens_max=500)["max_tokens"]) == b"400"
+    assert bytes(sent(request(), replace(TARGET, output_tokens_max=500))["max_completion_tokens"]) == b"500"
+    assert (
+        bytes(sent(request(), replace(TARGET, output_tokens_max=500, output_tokens_field="max_tokens"))["max_tokens"])
+        == b"500"
+    )
+    assert bytes(sent(request(b'"max_tokens":9000'), replace(TARGET, output_tokens_max=500))["max_tokens"]) == b"500"
+    assert bytes(sent(request(b'"max_tokens":400'), replace(TARGET, output_tokens_max=500))["max_tokens"]) == b"400"
 
 
 def test_tools_are_seen_and_counted() -> None:

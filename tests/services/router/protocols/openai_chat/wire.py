@@ -79,3 +79,15 @@ def turns_of(*messages: Json) -> Prompt:
 def written(prompt: Prompt, target: Target = TARGET, losses: Losses | None = None) -> Json:
     raw = PROTOCOL.write_prompt(prompt, target, losses or Losses())
     return msgspec.json.decode(raw, type=dict[str, object])
+
+
+def within(value: object, *path: str | int) -> object:
+    """The value at a place of a JSON document."""
+    for step in path:
+        if isinstance(step, int):
+            assert isinstance(value, list)
+            value = value[step]
+        else:
+            assert isinstance(value, dict)
+            value = value[step]
+    return value
