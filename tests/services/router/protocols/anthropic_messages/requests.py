@@ -1,5 +1,7 @@
 """Requests as real clients send them, shortened."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 BILLING = "x-anthropic-billing-header: cc_version=2.1.330; cc_entrypoint=sdk-cli;"
@@ -78,5 +80,5 @@ def user(content: object) -> dict[str, object]:
     return {"role": "user", "content": content}
 
 
-def assistant(*blocks: dict[str, object]) -> dict[str, object]:
+def assistant(*blocks: Mapping[str, object]) -> dict[str, object]:
     return {"role": "assistant", "content": list(blocks)}

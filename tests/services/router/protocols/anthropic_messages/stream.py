@@ -1,7 +1,7 @@
 """Streams of this protocol for tests: events framed as Anthropic frames them, and read in any pieces."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -21,7 +21,7 @@ def event(name: str, **fields: object) -> bytes:
 
 
 def start(**usage: int) -> bytes:
-    message = {
+    message: dict[str, object] = {
         "id": "msg_up",
         "type": "message",
         "role": "assistant",
@@ -34,7 +34,7 @@ def start(**usage: int) -> bytes:
     return event("message_start", message=message)
 
 
-def block(index: int, opening: dict[str, object], *deltas: dict[str, object]) -> bytes:
+def block(index: int, opening: Mapping[str, object], *deltas: Mapping[str, object]) -> bytes:
     return (
         event("content_block_start", index=index, content_block=opening)
         + b"".join(event("content_block_delta", index=index, delta=delta) for delta in deltas)

@@ -1,7 +1,8 @@
 """Prompts of other protocols as Anthropic takes them: what is carried, where it stands, and what is said to be lost."""
 
 import base64
-from typing import Any
+from collections.abc import Mapping
+from typing import TypedDict, Unpack
 
 import msgspec
 import pytest
@@ -33,12 +34,48 @@ from tests.services.router.protocols.anthropic_messages.requests import BILLING,
 
 NEW, OLD, OTHER = "claude-opus-5", "claude-haiku-4-5-20251001", "some-model"
 HELLO = Turn("user", (Text("hello"),))
-Wire = dict[str, Any]
-"""A request on the wire, whose shape the assertions say."""
+Wire = dict[str, object]
+
+
+class More(TypedDict, total=False):
+    """Of a prompt, what a test may set."""
+
+    tools: tuple[Tool | ServerTool, ...]
+    tool_choice: ToolChoice
+    output_tokens: int
+    stop: tuple[str, ...]
+    sampling: Sampling
+    format: Format
+    reasoning: Reasoning
+    choices: int
+    user: str
+    cache_key: str
+    cache: CacheMark
+    service_tier: str
+    metadata: Mapping[str, str]
+    extras: Mapping[str, msgspec.Raw]
+
+
+def at(value: object, *path: str | int) -> object:
+    """What stands there; None where nothing does."""
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def each(value: object, name: str) -> list[object]:
+    """The field of every item."""
+    assert isinstance(value, list)
+    return [at(item, name) for item in value]
 
 
 def write(
-    *turns: Turn, model: str = NEW, origin: str = OPENAI_CHAT, losses: Losses | None = None, **fields: Any
+    *turns: Turn, model: str = NEW, origin: str = OPENAI_CHAT, losses: Losses | None = None, **fields: Unpack[More]
 ) -> Wire:
     prompt = Prompt(origin=origin, turns=turns or (HELLO,), **fields)
     return sent(prompt, Target(model, "e", streamed=False), losses)
@@ -48,7 +85,7 @@ def sent(prompt: Prompt, target: Target, losses: Losses | None = None) -> Wire:
     return msgspec.json.decode(PROTOCOL.write_prompt(prompt, target, losses or Losses()), type=Wire)
 
 
-def lost(*turns: Turn, model: str = NEW, **fields: Any) -> list[tuple[str, bool]]:
+def lost(*turns: Turn, model: str = NEW, **fields: Unpack[More]) -> list[tuple[str, bool]]:
     losses = Losses()
     write(*turns, model=model, losses=losses, **fields)
     return [(loss.field, loss.grave) for loss in losses.all]
@@ -96,12 +133,12 @@ def test_leading_system_turns_become_system_and_keep_their_marks() -> None:
 
 def test_a_system_turn_within_the_conversation_stays_where_it_is() -> None:
     made = write(HELLO, Turn("system", (Text("s"),)), Turn("assistant", (Text("a"),)), HELLO)
-    assert [message["role"] for message in made["messages"]] == ["user", "system", "assistant", "user"]
+    assert each(made["messages"], "role") == ["user", "system", "assistant", "user"]
 
 
 def test_a_system_turn_behind_the_assistant_waits_for_the_user() -> None:
     turns = (HELLO, Turn("assistant", (Text("a"),)), Turn("system", (Text("s"),)), HELLO)
-    assert [message["role"] for message in write(*turns)["messages"]] == ["user", "assistant", "user", "system"]
+    assert each(write(*turns)["messages"], "role") == ["user", "assistant", "user", "system"]
     assert lost(*turns) == [("messages.2.content", False)]
 
 
@@ -109,15 +146,15 @@ def test_a_system_turn_behind_the_assistant_waits_for_the_user() -> None:
 def test_a_model_without_system_turns_reads_them_as_the_user_s_words(model: str) -> None:
     turns = (HELLO, Turn("system", (Text("s"),)), Turn("assistant", (Text("a"),)), HELLO)
     made = write(*turns, model=model)["messages"]
-    assert made[0]["content"] == [text("hello"), text("<system-reminder>\ns\n</system-reminder>")]
+    assert at(made, 0, "content") == [text("hello"), text("<system-reminder>\ns\n</system-reminder>")]
     assert lost(*turns, model=model) == [("messages.1.content", False)]
 
 
 def test_turns_of_one_role_become_one_message() -> None:
     made = write(HELLO, HELLO, Turn("assistant", (Text("a"),)), Turn("assistant", (Refusal("b"),)), HELLO)
-    assert [message["role"] for message in made["messages"]] == ["user", "assistant", "user"]
-    assert made["messages"][0]["content"] == [text("hello"), text("hello")]
-    assert made["messages"][1]["content"] == [text("a"), text("b")]
+    assert each(made["messages"], "role") == ["user", "assistant", "user"]
+    assert at(made, "messages", 0, "content") == [text("hello"), text("hello")]
+    assert at(made, "messages", 1, "content") == [text("a"), text("b")]
 
 
 def test_results_stand_first_in_the_message_after_their_calls() -> None:
@@ -129,15 +166,15 @@ def test_results_stand_first_in_the_message_after_their_calls() -> None:
         Turn("user", (Text("meanwhile"),)),
         Turn("tool", (result("a"),)),
     )["messages"]
-    assert [message["role"] for message in made] == ["user", "assistant", "user"]
-    assert [block.get("tool_use_id") for block in made[2]["content"]] == ["b", "a", None]
+    assert each(made, "role") == ["user", "assistant", "user"]
+    assert each(at(made, 2, "content"), "tool_use_id") == ["b", "a", None]
 
 
 def test_a_result_that_comes_much_later_is_moved_to_its_call() -> None:
     made = write(
         HELLO, Turn("assistant", (call("a"),)), HELLO, Turn("assistant", (Text("x"),)), Turn("tool", (result("a"),))
     )["messages"]
-    assert [block["type"] for block in made[2]["content"]] == ["tool_result", "text"]
+    assert each(at(made, 2, "content"), "type") == ["tool_result", "text"]
 
 
 def test_a_call_without_a_result_and_a_result_without_a_call_are_grave() -> None:
@@ -154,15 +191,15 @@ def test_no_empty_text_is_written() -> None:
 
 def test_a_conversation_begins_with_the_user() -> None:
     made = write(Turn("system", (Text("s"),)), Turn("assistant", (Text("Welcome"),)), HELLO)["messages"]
-    assert [message["role"] for message in made] == ["user", "assistant", "user"]
-    assert made[0]["content"] == [text("(The conversation begins.)")]
+    assert each(made, "role") == ["user", "assistant", "user"]
+    assert at(made, 0, "content") == [text("(The conversation begins.)")]
     assert lost(Turn("system", (Text("s"),))) == [("messages.0", False)]
 
 
 def test_a_failed_tool_is_said_to_have_failed() -> None:
     failed = ToolResult("a", (), failed=True, cache=CacheMark())
-    made = write(HELLO, Turn("assistant", (call("a"),)), Turn("tool", (failed,)))["messages"][2]["content"]
-    assert made == [
+    made = write(HELLO, Turn("assistant", (call("a"),)), Turn("tool", (failed,)))
+    assert at(made, "messages", 2, "content") == [
         {
             "type": "tool_result",
             "tool_use_id": "a",
@@ -175,7 +212,7 @@ def test_a_failed_tool_is_said_to_have_failed() -> None:
 
 def test_arguments_that_are_no_object_are_shown_as_words() -> None:
     turns = (HELLO, Turn("assistant", (ToolCall("a", "f", '{"broken'),)), Turn("tool", (result("a"),)))
-    assert write(*turns)["messages"][1]["content"][0]["input"] == {"arguments": '{"broken'}
+    assert at(write(*turns), "messages", 1, "content", 0, "input") == {"arguments": '{"broken'}
     assert lost(*turns) == [("messages.1.content.0.arguments", False)]
 
 
@@ -189,14 +226,14 @@ def test_arguments_that_are_no_object_are_shown_as_words() -> None:
     ],
 )
 def test_media_in_line_are_carried(part: Media, block: Wire) -> None:
-    made = write(Turn("user", (part,)))["messages"][0]["content"]
+    made = at(write(Turn("user", (part,))), "messages", 0, "content")
     assert made == [{"type": part.kind, "source": {"type": "base64"} | block}]
 
 
 def test_media_elsewhere_and_texts_are_carried() -> None:
     image = Media("image", url="https://x/y.png", cache=CacheMark())
     note = Media("document", "text/markdown", data=base64.b64encode("né".encode()).decode(), name="n.md")
-    made = write(Turn("user", (image, note)))["messages"][0]["content"]
+    made = at(write(Turn("user", (image, note))), "messages", 0, "content")
     assert made == [
         {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}, "cache_control": EPHEMERAL},
         {
@@ -232,10 +269,11 @@ def test_signed_thoughts_go_back_byte_for_byte_and_others_do_not() -> None:
     """Lesson 11: blocks that are a signature and nothing else survive."""
     thoughts = (Thinking("", "EqQB+/=="), Thinking("I see", "Sig"), Thinking(sealed="EmwK"))
     turns = (HELLO, Turn("assistant", (*thoughts, Text("a"))), HELLO)
-    assert write(*turns)["messages"][1]["content"][:3] == [
+    assert at(write(*turns), "messages", 1, "content") == [
         {"type": "thinking", "thinking": "", "signature": "EqQB+/=="},
         {"type": "thinking", "thinking": "I see", "signature": "Sig"},
         {"type": "redacted_thinking", "data": "EmwK"},
+        text("a"),
     ]
     foreign = (Thinking("unsigned"), Thinking("summary", sealed="gAAAA", id="rs_1"))
     assert lost(HELLO, Turn("assistant", (*foreign, Text("a"))), HELLO) == [
@@ -247,16 +285,16 @@ def test_signed_thoughts_go_back_byte_for_byte_and_others_do_not() -> None:
 def test_a_prompt_of_this_protocol_is_written_as_it_was() -> None:
     """Lesson 14: its books' line first, every cache mark where it was, its own fields kept."""
     made = sent(PROTOCOL.read(claude_code()).prompt(), Target(NEW, "e", streamed=True))
-    assert made["system"][0] == text(BILLING)
+    assert at(made, "system", 0) == text(BILLING)
     assert made["system"] == CLAUDE_CODE["system"]
     assert made["context_management"] == CLAUDE_CODE["context_management"]
     assert (made["thinking"], made["output_config"]) == (CLAUDE_CODE["thinking"], CLAUDE_CODE["output_config"])
     assert made["metadata"] == CLAUDE_CODE["metadata"]
-    assert [message["role"] for message in made["messages"]] == ["user", "system", "assistant", "user"]
-    assert made["messages"][0]["content"][1]["cache_control"] == EPHEMERAL
-    assert made["messages"][3]["content"][1]["cache_control"] == EPHEMERAL
-    assert made["tools"][1]["cache_control"] == EPHEMERAL
-    assert made["messages"][2] == CLAUDE_CODE["messages"][2]  # type: ignore[index]  # a literal of ours
+    assert each(made["messages"], "role") == ["user", "system", "assistant", "user"]
+    assert at(made, "messages", 0, "content", 1, "cache_control") == EPHEMERAL
+    assert at(made, "messages", 3, "content", 1, "cache_control") == EPHEMERAL
+    assert at(made, "tools", 1, "cache_control") == EPHEMERAL
+    assert at(made, "messages", 2) == at(CLAUDE_CODE, "messages", 2)
 
 
 def test_its_own_blocks_and_tools_go_back_raw() -> None:
@@ -351,7 +389,7 @@ def test_a_schema_is_carried_and_any_json_is_a_grave_loss() -> None:
 def test_effort_is_carried_and_never_lowered(reasoning: Reasoning, thinking: Wire | None, effort: str | None) -> None:
     made = write(reasoning=reasoning)
     assert made.get("thinking") == thinking
-    assert made.get("output_config", {}).get("effort") == effort
+    assert at(made, "output_config", "effort") == effort
 
 
 @pytest.mark.parametrize(
@@ -366,7 +404,7 @@ def test_an_older_model_thinks_by_a_budget_on_top_of_the_answer(effort: Effort, 
 
 def test_a_budget_stays_within_the_caller_s_cap_and_that_is_said() -> None:
     made = write(model=OLD, reasoning=Reasoning("high"), output_tokens=5000)
-    assert made["thinking"]["budget_tokens"] == 4999
+    assert at(made, "thinking", "budget_tokens") == 4999
     assert lost(model=OLD, reasoning=Reasoning("high"), output_tokens=5000) == [("reasoning", False)]
     assert "thinking" not in write(model=OLD, reasoning=Reasoning("high"), output_tokens=500)
     assert lost(model=OLD, reasoning=Reasoning("high"), output_tokens=500) == [("reasoning", False)]
@@ -385,7 +423,7 @@ def test_an_older_model_does_not_think_on_without_its_thoughts() -> None:
 
 
 def test_a_model_that_must_call_a_tool_does_not_think() -> None:
-    fields: Wire = {"tools": (Tool("f"),), "tool_choice": ToolChoice("required"), "reasoning": Reasoning("high")}
+    fields: More = {"tools": (Tool("f"),), "tool_choice": ToolChoice("required"), "reasoning": Reasoning("high")}
     made = write(**fields)
     assert "thinking" not in made
     assert made["output_config"] == {"effort": "high"}
