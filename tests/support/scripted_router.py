@@ -48,7 +48,7 @@ class Out(Protocol):
 
 @dataclass
 class ScriptedRouter:
-    """`failure` is raised instead of any answer, `breaks` after the frames of a stream; a `pause_s` comes before each
+    """`failure` is raised instead of any answer (once, if it `relents`), `breaks` after the frames of a stream; a `pause_s` comes before each
     frame but the first, `wait_s` before everything."""
 
     body: bytes = b"{}"
@@ -56,6 +56,7 @@ class ScriptedRouter:
     served: Served = SERVED
     head: Served | None = SERVED
     failure: Failure | None = None
+    relents: bool = False
     breaks: Failure | None = None
     wait_s: float = 0.0
     pause_s: float = 0.0
@@ -100,6 +101,7 @@ class ScriptedRouter:
         return Reranked(self.ranked, self.served)
 
     async def models(self, request: ModelsRequest, meta: Meta) -> Models:
+        self.metas.append(meta)
         if self.failure is not None:
             raise self.failure
         return MODELS
@@ -109,7 +111,10 @@ class ScriptedRouter:
         self.metas.append(meta)
         await asyncio.sleep(self.wait_s)
         if self.failure is not None:
-            raise self.failure
+            failure = self.failure
+            if self.relents:
+                self.failure = None
+            raise failure
 
 
 @asynccontextmanager

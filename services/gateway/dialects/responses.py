@@ -10,6 +10,8 @@ from services.gateway.dialects.openai import ErrorBody, OpenAi, error_body
 
 _SEQUENCE = b'"sequence_number":'
 _DIGITS_MAX = 12
+_REACH = len(_SEQUENCE) + 1 + _DIGITS_MAX
+"""The longest that a number and its name are."""
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -52,11 +54,14 @@ class _Numbered(Events):
     def __init__(self) -> None:
         super().__init__(self._event)
         self._last = -1
+        self._cut = b""
 
     def frame(self, frame: bytes) -> bytes:
-        found = frame.rfind(_SEQUENCE)
+        seen = self._cut + frame if self._cut else frame
+        found = seen.rfind(_SEQUENCE)
         if found >= 0:
-            self._last = _number_at(frame, found + len(_SEQUENCE))
+            self._last = _number_at(seen, found + len(_SEQUENCE))
+        self._cut = b"" if frame.endswith(b"\n\n") else seen[-_REACH:]
         return frame
 
     def _event(self, failure: Failure) -> bytes:
