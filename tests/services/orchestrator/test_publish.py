@@ -12,6 +12,9 @@ import pytest
 from nats.aio.client import Client
 from nats.js.client import JetStreamContext
 
+from penstock.bus.headers import read_failure
+from penstock.client import Penstock, job
+from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import job_id
 from penstock.contracts.jobs import JobListRequest, JobView
 from penstock.contracts.subjects import DLQ, JOB_LIST, JOBS
@@ -257,6 +260,38 @@ async def test_with_no_orchestrator_a_publisher_is_told_at_once_and_nothing_is_k
     assert await stored(peers) == 1
 
 
+async def test_penstocks_own_client_tries_until_an_orchestrator_is_there(
+    peers: Peers, start: Start, secured: Secured
+) -> None:
+    token = peers.signer.token()
+    async with await Penstock.connect(
+        secured.broker.url, tenant="acme", seed_file=secured.seed("tenant-acme"), token=token
+    ) as plane:
+        publishing = asyncio.create_task(plane.publish(job("chat", "hi", id="job_a")))
+        assert await stored(peers) == 0
+        async with start():
+            assert (await asyncio.wait_for(publishing, 10)).id == "job_a"
+            assert (await plane.wait("job_a", timeout_s=10)).state == "completed"
+        assert await stored(peers) == 1
+
+
+async def test_penstocks_own_client_is_told_why_a_job_is_not_taken_in(
+    peers: Peers, start: Start, secured: Secured, client: Client
+) -> None:
+    async with (
+        start(deposits_waiting_max_bytes=10),
+        await Penstock.connect(
+            secured.broker.url, tenant="acme", seed_file=secured.seed("tenant-acme"), token="x"
+        ) as plane,
+    ):
+        reply = await client.request(SUBJECT, b"0123456789a", timeout=5)
+        failure = read_failure(reply.data)
+        assert (failure.code, failure.retry_after_s) == (Code.OVERLOADED, 1.0)
+        with pytest.raises(Failure) as refused:
+            await plane.publish(job("chat", "x" * MIB, id="job_a"))
+        assert refused.value.code is Code.TOO_LARGE
+
+
 async def test_a_full_queue_is_said_as_a_stream_says_it(peers: Peers, start: Start, stream: JetStreamContext) -> None:
     info = await peers.bus.jetstream.ask("STREAM.INFO.JOBS", {}, dict[str, msgspec.Raw], "JOBS")
     async with start():
@@ -299,10 +334,10 @@ async def test_a_publish_over_a_restart_of_the_broker_is_one_job(
             assert ack.duplicate or ack.seq > 1  # a queue that was restarted has forgotten what was taken from it
 
         await eventually(again, 20)
-        job = await eventually(one_job, 20)
-        await peers.ended(job.id, within_s=20)
+        taken = await eventually(one_job, 20)
+        await peers.ended(taken.id, within_s=20)
         await drained(peers)
-        assert (await one_job()).id == job.id
+        assert (await one_job()).id == taken.id
         assert peers.model_calls.total() == 1
 
 
