@@ -104,9 +104,10 @@ def rich_answers(draw: st.DrawFn) -> Answer:
         st.just(""),
         st.sampled_from(["", "signed"]),
     )
-    parts = draw(
-        st.lists(st.one_of(part, call), max_size=6, unique_by=lambda each: getattr(each, "id", "") or id(each))
-    )
+    parts = [
+        msgspec.structs.replace(each, id=f"call_{at}") if isinstance(each, ToolCall) else each
+        for at, each in enumerate(draw(st.lists(st.one_of(part, call), max_size=6)))
+    ]
     finish = Finish.STOP
     if any(isinstance(each, Refusal) for each in parts):
         finish = Finish.REFUSED
