@@ -109,6 +109,7 @@ class Cached:
             tuple(deployment.id for deployment in asked.alias.deployments),
             request.surface,
             request.losses,
+            msgspec.json.encode((asked.template, request.prompt)).decode(),
             request.headers,
         )
         body = bytes(request.body)

@@ -10,6 +10,7 @@ from services.router.cache.rules import CacheRules
 from services.router.condition import Condition
 from services.router.deployment import Abilities, Deployment, Kind
 from services.router.strategy import Strategy
+from services.router.templates.shelf import Templates
 
 SHOWN_MAX_CHARS = 80
 
@@ -101,6 +102,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     default_chat: str = ""
     default_embed: str = ""
     version: str = ""
+    templates: Templates = Templates()
 
     def find(self, name: str) -> Alias:
         """Raises Failure(NOT_FOUND)."""

@@ -28,6 +28,7 @@ from services.router.attempt import Attempt, Wanted
 from services.router.catalogue import Alias
 from services.router.chain import Chain
 from services.router.choose import Need
+from services.router.composed import Composed
 from services.router.config import Config
 from services.router.deployment import CHAT, Deployment
 from services.router.models import Models
@@ -60,6 +61,7 @@ class Asked:
     wanted: Wanted
     terms: Terms
     created: int
+    template: str = ""
 
     def shape(self, model: str, id: str = "") -> Shape:
         """How an answer of the provider's `model` is to be written."""
@@ -130,9 +132,16 @@ class Completions:
         surface = self._protocols.get(request.surface)
         if surface is None:
             raise Failure(Code.INVALID, f"the protocol {request.surface[:40]!r} is not spoken here", param="surface")
+        catalogue = self._models.current
         alias = self._models.named(request.model, CHAT)
         raw = bytes(request.body)
-        body = await off_loop(len(raw), surface.read, raw, request.model)
+        body: Body = await off_loop(len(raw), surface.read, raw, request.model)
+        template, title = request.prompt, ""
+        if template is not None:
+            found = catalogue.templates.find(template)
+            title = found.title
+            body = Composed(surface, body, found.render(template.variables))
+            raw += msgspec.json.encode((title, template.variables))
 
         def reserve(deployment: Deployment) -> Reserve:
             return worst_case(body.size.at_most, output_most(body, deployment), deployment.rates)
@@ -148,7 +157,7 @@ class Completions:
         )
         claims = self._identities.claims(meta)
         need = need_of(request, body, alias, claims.tenant, claims.sub)
-        return Asked(request, surface, body, alias, need, wanted, Terms(request.losses), int(self._clock.now()))
+        return Asked(request, surface, body, alias, need, wanted, Terms(request.losses), int(self._clock.now()), title)
 
     def _way(self, asked: Asked, attempt: Attempt, *, streamed: bool) -> Passage:
         deployment = attempt.deployment
@@ -162,7 +171,7 @@ class Completions:
         )
         shape = asked.shape(deployment.model, attempt.id)
         way = passage(self._protocols, asked.surface.name, deployment.protocols, asked.body, target, shape, asked.terms)
-        attempt.surface, attempt.wire = asked.surface.name, way.wire
+        attempt.surface, attempt.wire, attempt.template = asked.surface.name, way.wire, asked.template
         return way
 
     async def _ask(self, asked: Asked, attempt: Attempt, way: Passage) -> Ask:

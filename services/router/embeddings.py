@@ -3,8 +3,8 @@
 import msgspec
 
 from services.router.fault import NOTHING, Fault, FaultKind, is_nothing, read_error, told
+from services.router.protocols.openai_chat.usage import Reported, counted
 from services.router.protocols.protocol import Told
-from services.router.usage import Reported, counted
 
 
 class _Vector(msgspec.Struct):

@@ -43,7 +43,7 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     path = parts.config_dir / config.models_file if config.models_file else None
     try:
         # the environment holds the provider keys that the models file names
-        models = Models(path, local, os.environ, parts.clock, board, parts.log)
+        models = Models(path, parts.config_dir / "prompts", local, os.environ, parts.clock, board, parts.log)
     except BadModelsFile as error:
         raise Failure(Code.INVALID, str(error)) from None
     http = Http(connect_timeout_s=config.connect_timeout_s, keep_alive_s=config.keep_alive_s)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from penstock.contracts.errors import Code, Failure
 from penstock.kit.clock import Clock
 from penstock.kit.log import Log
@@ -14,14 +16,24 @@ from services.router.catalogue import Alias, Catalogue
 from services.router.deployment import CHAT, EMBEDDINGS, Kind
 from services.router.made_up import LocalModels, models_file
 from services.router.models_file import BadModelsFile, build, load
+from services.router.templates.shelf import load as load_templates
 
 
 class Models:
     """`current` is replaced whole, never changed: whoever took it keeps a consistent one."""
 
     def __init__(
-        self, path: Path | None, local: LocalModels, env: Mapping[str, str], clock: Clock, board: Board, log: Log
+        self,
+        path: Path | None,
+        prompts: Path,
+        local: LocalModels,
+        env: Mapping[str, str],
+        clock: Clock,
+        board: Board,
+        log: Log,
     ) -> None:
+        """`path`: the models file, None to make one up; `prompts`: the folder of templates, which need not be there."""
+        self._prompts = prompts
         self._path = path
         self._local = local
         self._env = env
@@ -42,14 +54,14 @@ class Models:
         return catalogue.find(name or default)
 
     async def watch(self, every_s: float) -> None:
-        """For ever, where there is a file. Reading it is the check: its content counts, keys and scripts too."""
-        while self._path is not None:
+        """For ever. Reading the files is the check: their content counts, keys and scripts too."""
+        while True:
             await self._clock.sleep(every_s)
             await self.refresh()
 
     async def refresh(self) -> None:
         """Takes what the files say, or says once why not; either when two looks in succession found the same."""
-        seen = await asyncio.to_thread(stamp, self._path) if self._path else "made up"
+        seen = await asyncio.to_thread(self._stamp)
         try:
             fresh = await asyncio.to_thread(self._read)
         except BadModelsFile as error:
@@ -68,8 +80,15 @@ class Models:
     def _read(self) -> Catalogue:
         at = datetime.fromtimestamp(self._clock.now(), UTC)
         if self._path is not None:
-            return load(self._path, self._env, at)
-        return build(models_file(self._env, self._local), self._env, Path(), at)
+            catalogue = load(self._path, self._env, at)
+        else:
+            catalogue = build(models_file(self._env, self._local), self._env, Path(), at)
+        templates = load_templates(self._prompts)
+        version = f"{catalogue.version}-{templates.digest[:8]}" if templates.by_name else catalogue.version
+        return msgspec.structs.replace(catalogue, templates=templates, version=version)
+
+    def _stamp(self) -> str:
+        return f"{stamp(self._path) if self._path else 'made up'} {stamp(self._prompts)}"
 
     def _say(self) -> None:
         unpriced = {each.name for alias in self.current.aliases.values() for each in alias.everyone() if not each.rates}
@@ -77,5 +96,6 @@ class Models:
             "models",
             version=self.current.version,
             aliases=sorted(self.current.aliases),
+            prompts=sorted(self.current.templates.by_name),
             price_unknown=sorted(unpriced),
         )

@@ -21,6 +21,7 @@ class Circle(msgspec.Struct, frozen=True):
     deployments: tuple[str, ...]
     surface: str
     losses: str = ""
+    template: str = ""
     headers: Mapping[str, str] = {}
 
     @property

@@ -43,7 +43,7 @@ class Templates(msgspec.Struct, frozen=True):
 
 
 def load(folder: Path) -> Templates:
-    """All files `<name>.yaml` of the folder; none where there is no folder. Raises BadTemplate."""
+    """All files `<name>.yaml` of the folder; none where there is no folder. Raises BadModelsFile."""
     try:
         files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
     except OSError as error:
@@ -53,10 +53,7 @@ def load(folder: Path) -> Templates:
     digest = hashlib.sha256()
     made: dict[str, Mapping[str, PromptTemplate]] = {}
     for file in files:
-        try:
-            text = read_text(file, "the prompt template")
-        except ValueError as error:
-            raise BadTemplate(str(error)) from None
+        text = read_text(file, "the prompt template")
         digest.update(f"{file.name}\n{len(text)}\n{text}".encode())
         made[file.stem] = _read(file.stem, text)
     return Templates(made, digest.hexdigest())

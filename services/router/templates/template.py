@@ -12,6 +12,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from penstock.contracts.errors import Code, Failure
+from services.router.bad_file import BadModelsFile
 from services.router.protocols.part import Text
 from services.router.protocols.prompt import Role, Turn
 
@@ -26,7 +27,7 @@ FILTERS = (
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-class BadTemplate(ValueError):
+class BadTemplate(BadModelsFile):
     """Why a template is refused, in a sentence."""
 
 

@@ -105,9 +105,9 @@ class Plane:
         async with running(build, config, "router", log=Log(self.lines.append, level="debug")) as host:
             yield host
 
-    async def log_in(self, *, usd: float = 0.0, scopes: tuple[str, ...] = ("*",)) -> None:
+    async def log_in(self, *, usd: float = 0.0, scopes: tuple[str, ...] = ("*",), subject: str = "user:alice") -> None:
         limits = (Limit(usd, None),) if usd else ()
-        key = ApiKey("", "", "acme", "user:alice", scopes=scopes, limits=limits)
+        key = ApiKey("", "", "acme", subject, scopes=scopes, limits=limits)
         credential = create_key(self.folder / "keys.json", key, now=1.0)[1]
 
         async def known() -> None:

@@ -21,7 +21,7 @@ default: {{chat: {alias}}}
 
 def made(path: Path, lines: list[str]) -> Models:
     board = Board(BreakerRules(), lambda: 0.0, Metrics())
-    return Models(path, LocalModels(), {}, SystemClock(), board, Log(lines.append))
+    return Models(path, path.parent / "prompts", LocalModels(), {}, SystemClock(), board, Log(lines.append))
 
 
 async def test_a_file_written_in_pieces_is_neither_refused_nor_taken_half(tmp_path: Path) -> None:

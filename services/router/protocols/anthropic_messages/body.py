@@ -65,13 +65,16 @@ class MessagesBody:
         most = target.output_tokens_max
         if most and (self._max_tokens is None or self._max_tokens > most):
             fields["max_tokens"] = _raw(most)
-        if (messages := carried.without(bytes(fields["messages"]))) is not None:
-            fields["messages"] = messages
+        fields["messages"] = self._messages()
         return msgspec.json.encode(fields)
 
     def for_count(self, model: str) -> bytes:
         """A count_tokens request as this model gets it."""
-        return msgspec.json.encode(self._fields | {"model": _raw(model)})
+        return msgspec.json.encode(self._fields | {"model": _raw(model), "messages": self._messages()})
+
+    def _messages(self) -> msgspec.Raw:
+        raw = self._fields["messages"]
+        return carried.without(bytes(raw)) or raw
 
     def prompt(self) -> Prompt:
         """In the neutral form. Raises Failure(INVALID) that names the field at fault; `thread` for one that only

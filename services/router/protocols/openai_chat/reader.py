@@ -35,6 +35,8 @@ class ChatReader:
             return Sort.NOISE, ()
         if data == DONE:
             self.done = True
+            if is_whole(self.told, self.done):
+                self.told.finish = self.told.finish or "stop"
             return Sort.DONE, ()
         chunk = read_chunk(event, data)
         if chunk is None:
@@ -47,7 +49,6 @@ class ChatReader:
         """Raises Fault when no reason to stop was given and no end put to what there was."""
         if not is_whole(self.told, self.done):
             raise Fault(FaultKind.TRANSIENT, "the provider's stream ended early", sent=True)
-        self.told.finish = self.told.finish or "stop"
         pieces = self._open()
         for number in sorted(self._choices):
             pieces += self._choices[number].close()

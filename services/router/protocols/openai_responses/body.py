@@ -127,6 +127,11 @@ class ResponsesBody:
         heads = [head_of(item, f"input.{at}") for at, item in enumerate(self.items)]
         return tuple([head.id for head in heads if head.kind == REFERENCE and head.id])
 
+    @property
+    def resolved(self) -> list[msgspec.Raw]:
+        """The caller's own input as items, with stored ones in place of references to them."""
+        return [item for segment in self._all()[len(self.history) :] for item in segment.items]
+
     def continued(self, segments: Sequence[Segment], found: Mapping[str, Segment]) -> "ResponsesBody":
         """The same request after a stored history: nothing of it need be known at any provider. `found`: for each of
         `references` that is stored, its item alone."""

@@ -64,6 +64,11 @@ def _in_envelope(item: msgspec.Raw) -> bool:
     return _head(item).type == "reasoning" and is_ours(_seal(item))
 
 
+def id_of(item: msgspec.Raw) -> str:
+    """Empty when it has none."""
+    return _head(item).id or ""
+
+
 def _head(item: msgspec.Raw) -> Head:
     try:
         return msgspec.json.decode(item, type=Head)

@@ -7,10 +7,10 @@ import msgspec
 from penstock.contracts.llm import Usage
 from services.router.fault import NOTHING
 from services.router.protocols.answer import AnswerPart, Finish
+from services.router.protocols.openai_chat.usage import CompletionDetails, PromptDetails, Reported, counted
 from services.router.protocols.openai_responses.reading import UNREADABLE, Json, is_null
 from services.router.protocols.part import Refusal, ToolCall
 from services.router.protocols.protocol import Shape
-from services.router.usage import CompletionDetails, PromptDetails, Reported, counted
 
 IN_PROGRESS = "in_progress"
 COMPLETED = "completed"
@@ -136,9 +136,10 @@ def read_usage(raw: msgspec.Raw) -> Usage | None:
 
 def write_usage(usage: Usage) -> Json:
     """`input_tokens` holds what was cached, `output_tokens` the reasoning."""
+    wrote = usage.cache_write + usage.cache_write_1h
     return {
         "input_tokens": usage.input,
-        "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
+        "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": wrote},
         "output_tokens": usage.output,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.total,
