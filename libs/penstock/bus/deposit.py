@@ -30,6 +30,8 @@ Body = TypeVar("Body")
 
 _log = logging.getLogger("penstock.bus")
 
+MESSAGE_BYTES = 1024
+"""Of memory for a message beside its body and headers."""
 EXPECTED_STREAM = "Nats-Expected-Stream"
 KEPT = (
     names.REQUEST,
@@ -119,25 +121,31 @@ class Depositing(Generic[Body]):
             count = len(self._running) + len(self._waiting)
             _log.warning("messages were perhaps not stored", extra={"fields": {"count": count}})
         self._waiting.clear()
+        self._waiting_bytes = 0
         for task in tuple(self._running):
             task.cancel()
 
     def _arrived(self, message: Message) -> None:
         if message.reply and not answerable(self._endpoint.subject, message, tenants=self._tenants):
             return
-        size = len(message.data) + len(message.raw)
-        if self._waiting_bytes + size > self._waiting_max_bytes:
-            failure = Failure(Code.OVERLOADED, "maximum of waiting messages exceeded", retry_after_s=1.0)
-            self._tell(message, *_refusal(failure))
+        if self._waiting_bytes + _size(message) > self._waiting_max_bytes:
+            self._turn_away(message)
             return
-        self._waiting_bytes += size
+        self._waiting_bytes += _size(message)
         self._waiting.append(message)
         self._fill()
+
+    def _turn_away(self, message: Message) -> None:
+        try:
+            with self._around():
+                raise Failure(Code.OVERLOADED, "maximum of waiting messages exceeded", retry_after_s=1.0)
+        except Failure as failure:
+            self._tell(message, *_refusal(failure))
 
     def _fill(self) -> None:
         while self._waiting and len(self._running) < self._slots:
             message = self._waiting.popleft()
-            self._waiting_bytes -= len(message.data) + len(message.raw)
+            self._waiting_bytes -= _size(message)
             task = asyncio.create_task(self._take(message))
             self._running.add(task)
             task.add_done_callback(self._ended)
@@ -192,7 +200,8 @@ class Depositing(Generic[Body]):
 async def hand_in(
     jetstream: JetStream, endpoint: Call[Body, Queued], body: Body, meta: Meta, message_id: str, tokens: dict[str, str]
 ) -> Queued:
-    """Publishes with one message id until it is stored. Raises Failure UNAVAILABLE when nobody takes it in in time."""
+    """Publishes with one message id until it is stored. Raises Failure UNAVAILABLE when nobody takes it in in time, and
+    OVERLOADED at once when there is no room for it."""
     patience = jetstream.patience()
     subject = endpoint.subject.at(**tokens)
     data = encode(body)
@@ -202,11 +211,20 @@ async def hand_in(
             message = await jetstream.connection.request(subject, data, headers=headers, timeout_s=patience.attempt_s)
             if message.status == "503":
                 raise Failure(Code.UNAVAILABLE, f"nobody answers {endpoint.subject.pattern}", retry_after_s=1.0)
-            if names.ERROR_CODE in message.headers:
-                raise read_failure(message.data)
-            return decode(Queued, message.data)
         except Failure as failure:
             await patience.after(failure)
+            continue
+        if names.ERROR_CODE not in message.headers:
+            return decode(Queued, message.data)
+        failure = read_failure(message.data)
+        if failure.code is Code.OVERLOADED:
+            raise failure
+        await patience.after(failure)
+
+
+def _size(message: Message) -> int:
+    """What it takes up while it waits, an empty one too."""
+    return len(message.data) + len(message.raw) + MESSAGE_BYTES
 
 
 def _check_conditions(headers: dict[str, str], stream: str) -> None:

@@ -288,6 +288,9 @@ async def test_penstocks_own_client_is_told_why_a_job_is_not_taken_in(
         failure = read_failure(reply.data)
         assert (failure.code, failure.retry_after_s) == (Code.OVERLOADED, 1.0)
         with pytest.raises(Failure) as refused:
+            await plane.publish(job("chat", "hi", id="job_a"))
+        assert refused.value.code is Code.OVERLOADED
+        with pytest.raises(Failure) as refused:
             await plane.publish(job("chat", "x" * MIB, id="job_a"))
         assert refused.value.code is Code.TOO_LARGE
 
@@ -305,10 +308,25 @@ async def test_a_full_queue_is_said_as_a_stream_says_it(peers: Peers, start: Sta
 async def test_above_the_bound_of_what_waits_a_publisher_is_refused(
     peers: Peers, start: Start, stream: JetStreamContext
 ) -> None:
-    async with start(deposits_waiting_max_bytes=1000):
+    async with start(deposits_waiting_max_bytes=2000):
         with pytest.raises(nats.js.errors.ServiceUnavailableError):
             await stream.publish(SUBJECT, body("job_a", input="x" * 2000))
         assert await stored(peers) == 0
+        await stream.publish(SUBJECT, body("job_a"))
+        assert await stored(peers) == 1
+
+
+async def test_a_crowd_of_empty_messages_is_bounded_too(peers: Peers, start: Start, client: Client) -> None:
+    async with start(deposits_max=1, deposits_waiting_max_bytes=20_000) as host:
+        for _ in range(2000):
+            await client.publish(SUBJECT, b"")
+        await client.flush()
+
+        async def turned_away() -> None:
+            label = {"endpoint": "penstock.v1.{tenant}.jobs.{kind}", "code": "overloaded"}
+            assert (host.metrics.registry.get_sample_value("penstock_calls_total", label) or 0) > 100
+
+        await eventually(turned_away)
 
 
 async def test_a_publish_over_a_restart_of_the_broker_is_one_job(
