@@ -216,10 +216,10 @@ async def hand_in(
             continue
         if names.ERROR_CODE not in message.headers:
             return decode(Queued, message.data)
-        failure = read_failure(message.data)
-        if failure.code is Code.OVERLOADED:
-            raise failure
-        await patience.after(failure)
+        told = read_failure(message.data)
+        if told.code is Code.OVERLOADED:
+            raise told
+        await patience.after(told)
 
 
 def _size(message: Message) -> int:
