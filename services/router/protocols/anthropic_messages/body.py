@@ -10,7 +10,7 @@ from services.router.estimate import Size
 from services.router.fault import NOTHING, is_nothing
 from services.router.protocols.anthropic_messages import carried
 from services.router.protocols.anthropic_messages.read_request import read_prompt
-from services.router.protocols.anthropic_messages.refuse import invalid, reading
+from services.router.protocols.anthropic_messages.refuse import Reading, invalid
 from services.router.protocols.prompt import Prompt
 from services.router.protocols.protocol import Needs, Target
 
@@ -25,7 +25,7 @@ _LIST = ord("[")
 class MessagesBody:
     """`fields`: the top-level values, still raw, in the caller's order."""
 
-    __slots__ = ("_fields", "_max_tokens", "model", "needs", "size", "streamed")
+    __slots__ = ("_carries", "_fields", "_max_tokens", "model", "needs", "size", "streamed")
 
     choices = 1
 
@@ -35,6 +35,7 @@ class MessagesBody:
         self.model = model or _text(fields, "model")
         self.streamed = _flag(fields, "stream")
         messages = bytes(fields["messages"])  # one copy: a view of the request cannot be searched
+        self._carries = carried.SEEN in messages
         self.size = _size(fields, messages)
         self.needs = _needs(fields, messages)
 
@@ -74,7 +75,7 @@ class MessagesBody:
 
     def _messages(self) -> msgspec.Raw:
         raw = self._fields["messages"]
-        return carried.without(bytes(raw)) or raw
+        return carried.without(raw) if self._carries else raw
 
     def prompt(self) -> Prompt:
         """In the neutral form. Raises Failure(INVALID) that names the field at fault; `thread` for one that only
@@ -107,7 +108,7 @@ def _cap(fields: dict[str, msgspec.Raw]) -> int | None:
     raw = fields.get("max_tokens", NOTHING)
     if _is_null(raw):
         return None
-    with reading("max_tokens"):
+    with Reading("max_tokens"):
         cap = msgspec.json.decode(raw, type=int)
     if cap < 0:
         raise invalid("max_tokens", "must not be negative")
@@ -115,12 +116,12 @@ def _cap(fields: dict[str, msgspec.Raw]) -> int | None:
 
 
 def _text(fields: dict[str, msgspec.Raw], name: str) -> str:
-    with reading(name):
+    with Reading(name):
         return msgspec.json.decode(fields.get(name, NOTHING), type=str | None) or ""
 
 
 def _flag(fields: dict[str, msgspec.Raw], name: str) -> bool:
-    with reading(name):
+    with Reading(name):
         return msgspec.json.decode(fields.get(name, NOTHING), type=bool | None) is True
 
 

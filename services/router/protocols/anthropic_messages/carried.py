@@ -11,7 +11,8 @@ _MARK = "penstock."
 _SIGNED = f"{_MARK}signed."
 _SEALED = f"{_MARK}sealed."
 _CALL = f"{_MARK}call."
-_SEEN = b'"penstock.'
+SEEN = b'"penstock.'
+"""Stands in every request that carries such a block."""
 _LENGTH_MAX_DIGITS = 4
 
 
@@ -44,20 +45,18 @@ def signed_call(part: Thinking) -> str:
     return part.signature.removeprefix(_CALL) if part.signature.startswith(_CALL) and not part.text else ""
 
 
-def without(messages: bytes) -> msgspec.Raw | None:
-    """The messages without such blocks; None when there are none, or what is there cannot be read."""
-    if _SEEN not in messages:
-        return None
+def without(messages: msgspec.Raw) -> msgspec.Raw:
+    """The messages without such blocks; as they are where they cannot be read, which is the provider's to say."""
     try:
         kept = [_cleared(raw) for raw in msgspec.json.decode(messages, type=list[msgspec.Raw])]
     except block.BROKEN:
-        return None
+        return messages
     return msgspec.Raw(msgspec.json.encode([raw for raw in kept if raw is not None]))
 
 
 def _cleared(raw: msgspec.Raw) -> msgspec.Raw | None:
     """A message; None when nothing is left of it."""
-    if _SEEN not in bytes(raw):
+    if SEEN not in bytes(raw):
         return raw
     fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     content = msgspec.json.decode(fields["content"], type=str | list[msgspec.Raw]) if "content" in fields else ""

@@ -13,7 +13,7 @@ from penstock.contracts.llm import ANTHROPIC_MESSAGES
 from services.router.fault import is_nothing
 from services.router.protocols.anthropic_messages import block, carried
 from services.router.protocols.anthropic_messages.legal import original
-from services.router.protocols.anthropic_messages.refuse import invalid, reading
+from services.router.protocols.anthropic_messages.refuse import Reading, invalid
 from services.router.protocols.part import CacheMark, Media, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from services.router.protocols.prompt import Turn
 
@@ -40,7 +40,7 @@ class History:
 
     def system(self, raw: msgspec.Raw) -> None:
         """The top-level `system`: a text, or text blocks."""
-        with reading("system"):
+        with Reading("system"):
             content = msgspec.json.decode(raw, type=str | list[msgspec.Raw])
         parts = [part for part in self._parts("system", content) if not self._is_billing(part)]
         if parts:
@@ -48,13 +48,13 @@ class History:
 
     def messages(self, raw: msgspec.Raw) -> None:
         """All of them. Raises Failure(INVALID)."""
-        with reading("messages"):
+        with Reading("messages"):
             messages = msgspec.json.decode(raw, type=list[msgspec.Raw])
         for at, message in enumerate(messages):
             self._message(f"messages.{at}", message)
 
     def _message(self, at: str, raw: msgspec.Raw) -> None:
-        with reading(at):
+        with Reading(at):
             message = msgspec.json.decode(raw, type=_Message)
         if not is_nothing(message.output_config):
             self.extras[f"{at}.output_config"] = message.output_config
@@ -99,11 +99,11 @@ class History:
         return parts
 
     def _block(self, at: str, raw: msgspec.Raw, *, assistant: bool) -> Sequence[Part]:
-        with reading(at):
+        with Reading(at):
             kind = block.kind.decode(raw).type
         if (kind in _ASSISTANT_ONLY) is not assistant and (kind in _ASSISTANT_ONLY or kind == "tool_result"):
             raise invalid(f"{at}.type", f"{kind[:40]} may not stand in this message")
-        with reading(at):
+        with Reading(at):
             return self._known(at, kind, raw)
 
     def _known(self, at: str, kind: str, raw: msgspec.Raw) -> Sequence[Part]:
@@ -180,7 +180,7 @@ class History:
             return [Text(content)] if content else []
         parts: list[Text | Media] = []
         for number, raw in enumerate(content):
-            with reading(f"{at}.{number}"):
+            with Reading(f"{at}.{number}"):
                 kind = block.kind.decode(raw).type
                 if kind == "text":
                     parts.append(self._text(f"{at}.{number}", raw))

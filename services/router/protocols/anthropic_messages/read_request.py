@@ -10,7 +10,7 @@ from services.router.fault import NOTHING, is_nothing
 from services.router.protocols.anthropic_messages.block import CacheControl
 from services.router.protocols.anthropic_messages.effort import effort_of
 from services.router.protocols.anthropic_messages.read_history import History, mark
-from services.router.protocols.anthropic_messages.refuse import invalid, reading
+from services.router.protocols.anthropic_messages.refuse import Reading, invalid
 from services.router.protocols.prompt import (
     Effort,
     Format,
@@ -49,12 +49,11 @@ _KNOWN = frozenset(
 _TOOL_EXTRAS = ("allowed_callers", "defer_loading", "input_examples")
 
 
-class _Kind(msgspec.Struct):
-    type: str | None = None
-
-
 class _Tool(msgspec.Struct):
-    name: str
+    """One of the caller's; what the server runs has another `type`, and stays raw."""
+
+    type: str | None = None
+    name: str = ""
     description: str | None = None
     input_schema: msgspec.Raw = NOTHING
     strict: bool | None = None
@@ -62,6 +61,9 @@ class _Tool(msgspec.Struct):
     allowed_callers: msgspec.Raw = NOTHING
     defer_loading: msgspec.Raw = NOTHING
     input_examples: msgspec.Raw = NOTHING
+
+
+_TOOL = msgspec.json.Decoder(_Tool)
 
 
 class _ToolChoice(msgspec.Struct):
@@ -122,7 +124,7 @@ def _read(fields: Mapping[str, msgspec.Raw], name: str, wanted: type[T]) -> T | 
     raw = fields.get(name, NOTHING)
     if is_nothing(raw):
         return None
-    with reading(name):
+    with Reading(name):
         return msgspec.json.decode(raw, type=wanted)
 
 
@@ -132,11 +134,12 @@ def _tools(fields: Mapping[str, msgspec.Raw], extras: dict[str, msgspec.Raw]) ->
 
 
 def _tool(at: str, raw: msgspec.Raw, extras: dict[str, msgspec.Raw]) -> Tool | ServerTool:
-    with reading(at):
-        kind = msgspec.json.decode(raw, type=_Kind).type or "custom"
-        if kind != "custom":
-            return ServerTool(ANTHROPIC_MESSAGES, kind, raw)
-        tool = msgspec.json.decode(raw, type=_Tool)
+    with Reading(at):
+        tool = _TOOL.decode(raw)
+    if tool.type not in (None, "custom"):
+        return ServerTool(ANTHROPIC_MESSAGES, tool.type, raw)
+    if not tool.name:
+        raise invalid(f"{at}.name", "must be the tool's name")
     for name in _TOOL_EXTRAS:
         value: msgspec.Raw = getattr(tool, name)
         if not is_nothing(value):

@@ -1,8 +1,7 @@
 """The refusal of a request, with the field at fault by its path. Pure."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 import msgspec
 
@@ -18,17 +17,26 @@ def invalid(field: str, detail: str) -> Failure:
     return Failure(Code.INVALID, f"{field}: {detail}" if field else detail, param=field[:PARAM_MAX_CHARS])
 
 
-@contextmanager
-def reading(field: str) -> Iterator[None]:
-    """Turns what decoding raises into INVALID for `field`, or for what within it is wrong."""
-    try:
-        yield
-    except msgspec.ValidationError as error:
-        words = str(error)
-        found = _PATH.search(words)
-        where = _INDEX.sub(r".\1", found[1]) if found else ""
-        raise invalid(f"{field}{where}", _PATH.sub("", words)[:PARAM_MAX_CHARS]) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise invalid(field, "is not JSON") from None
-    except RecursionError:
-        raise invalid(field, "is nested too deeply") from None
+class Reading:
+    """`with Reading(field)`: what decoding raises becomes INVALID for the field, or for what within it is wrong."""
+
+    __slots__ = ("_field",)
+
+    def __init__(self, field: str) -> None:
+        self._field = field
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, msgspec.ValidationError):
+            words = str(error)
+            found = _PATH.search(words)
+            where = _INDEX.sub(r".\1", found[1]) if found else ""
+            raise invalid(f"{self._field}{where}", _PATH.sub("", words)[:PARAM_MAX_CHARS]) from None
+        if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
+            raise invalid(self._field, "is not JSON") from None
+        if isinstance(error, RecursionError):
+            raise invalid(self._field, "is nested too deeply") from None

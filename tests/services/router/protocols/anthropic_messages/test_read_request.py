@@ -279,7 +279,7 @@ def test_a_thread_is_refused_by_name(thread: dict[str, object]) -> None:
         ({"system": 5}, "system"),
         ({"system": [{"type": "text"}]}, "system.0"),
         ({"tools": {}}, "tools"),
-        ({"tools": [{"description": "x"}]}, "tools.0"),
+        ({"tools": [{"description": "x"}]}, "tools.0.name"),
         ({"tools": [{"name": "f", "strict": "yes"}]}, "tools.0.strict"),
         ({"tool_choice": {"type": "some"}}, "tool_choice.type"),
         ({"tool_choice": {"type": "tool"}}, "tool_choice.name"),
