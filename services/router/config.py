@@ -30,6 +30,9 @@ class Config(KitConfig, frozen=True, kw_only=True):
     embed_texts_max: texts in one request.
     cache_tenant_max_bytes: answers of one tenant that are kept in the store, together; cache_timeout_s: how long the
     store may take before an answer counts as not kept.
+    responses_keep_s: since a stored response (OpenAI Responses) was last made or continued;
+    responses_tenant_max_bytes: those of one tenant, as they are packed; responses_history_max_bytes,
+    responses_turns_max: of one conversation, unpacked.
     """
 
     models_file: str = ""
@@ -62,3 +65,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     embed_texts_max: Count = 2048
     cache_timeout_s: Annotated[float, Meta(gt=0)] = 0.25
     cache_tenant_max_bytes: Bytes = 16 * 1024 * 1024
+    responses_keep_s: Annotated[float, Meta(gt=0)] = 30 * 24 * 3600.0
+    responses_tenant_max_bytes: Bytes = 64 * 1024 * 1024
+    responses_history_max_bytes: Bytes = 16 * 1024 * 1024
+    responses_turns_max: Count = 1_000

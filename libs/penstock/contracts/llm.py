@@ -227,3 +227,21 @@ class Models(msgspec.Struct, frozen=True, omit_defaults=True):
     models: list[ModelInfo]
     default_chat: str = ""
     default_embed: str = ""
+
+
+class ResponseRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A stored response (OpenAI Responses) of the caller's own."""
+
+    id: str
+
+
+class StoredResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The Response object as the caller saw it."""
+
+    body: msgspec.Raw
+
+
+class ResponseDeleted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """It is gone, and so is every continuation of it."""
+
+    id: str

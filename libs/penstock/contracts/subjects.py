@@ -171,6 +171,21 @@ LLM_COUNT = Call(
     timeout_s=60.0,
     repeatable=True,
 )
+LLM_RESPONSE_GET = Call(
+    Subject("penstock.llm.response.get"),
+    llm.ResponseRef,
+    llm.StoredResponse,
+    ROUTER,
+    (GATEWAY,),
+    repeatable=True,
+)
+LLM_RESPONSE_DELETE = Call(
+    Subject("penstock.llm.response.delete"),
+    llm.ResponseRef,
+    llm.ResponseDeleted,
+    ROUTER,
+    (GATEWAY,),
+)
 LLM_MODELS = Call(
     Subject("penstock.llm.models"),
     llm.ModelsRequest,

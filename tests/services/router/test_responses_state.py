@@ -118,7 +118,7 @@ async def test_a_caller_who_says_so_is_not_stored(here: Replica) -> None:
 
 
 async def test_calls_and_their_results_are_continued_in_pairs(here: Replica) -> None:
-    call = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "look", "arguments": "{}"}
+    call: Json = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "look", "arguments": "{}"}
     await here.state.save("acme", "user:ann", asking(), answered("resp_1", call), "openai")
     given = [{"type": "function_call_output", "call_id": "c1", "output": "dry"}]
     asked = asking(previous_response_id="resp_1", input=given, instructions="Be brief.")
