@@ -147,7 +147,7 @@ class ModelRoutes:
             first = True
             async for frame in reader:
                 if first and frame.startswith(HEAD_START):
-                    by = _heads.decode(frame).served
+                    by = _head(frame).served
                     out.say(served.known(by) | served.timing(by, exchange.took_ms))
                 else:
                     yield frame
@@ -172,6 +172,13 @@ class ModelRoutes:
     async def _answer(self, exchange: Exchange, body: bytes, by: Served) -> int:
         fields = served.known(by) | served.used(by) | served.timing(by, exchange.took_ms)
         return await exchange.reply(body, headers=fields)
+
+
+def _head(frame: bytes) -> CompletionHead:
+    try:
+        return _heads.decode(frame)
+    except msgspec.DecodeError as error:
+        raise Failure(Code.INTERNAL, "the head of the answer cannot be read") from error
 
 
 def _refuse_losses(exchange: Exchange, losses: tuple[Loss, ...]) -> None:

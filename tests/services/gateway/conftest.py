@@ -127,7 +127,8 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
 
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(model_server())
-        deployment = {"base_url": provider.url, "price": PRICE, "timeouts": TIMEOUTS}
+        spoken = ["openai.chat"]
+        deployment = {"base_url": provider.url, "protocols": spoken, "price": PRICE, "timeouts": TIMEOUTS}
         models = {
             "deployments": {name: {**deployment, "model": name} for name in ("one", "two", "stall", "hang")},
             "aliases": {"chat": ["one", "two"], "stalling": ["stall"], "hanging": ["hang"]},
