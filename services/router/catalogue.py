@@ -61,8 +61,14 @@ class Alias(msgspec.Struct, frozen=True):
     @property
     def particular(self) -> bool:
         """Whether it matters what a request needs: some deployment lacks an ability, or a rule may ask for it."""
-        aliases = (self, *self.fallbacks)
-        return any(alias.rules or any(each.abilities != Abilities() for each in alias.everyone()) for alias in aliases)
+        return any(
+            alias.rules or any(each.abilities != Abilities() for each in alias.everyone()) for alias in self.path()
+        )
+
+    @property
+    def endpoints(self) -> int:
+        """How many of them a request may reach: signatures of one mean nothing to another."""
+        return len({each.endpoint for alias in self.path() for each in alias.everyone()})
 
     def everyone(self) -> Iterator[Deployment]:
         """Every deployment that a request for this alias may reach, fallbacks' apart; one may come twice."""

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -31,6 +31,7 @@ from services.router.choose import Need
 from services.router.composed import Composed
 from services.router.config import Config
 from services.router.deployment import CHAT, Deployment
+from services.router.minted import Minted, artefacts_of, may_hold
 from services.router.models import Models
 from services.router.passage import Passage, Terms, passage
 from services.router.price import worst_case
@@ -62,6 +63,8 @@ class Asked:
     terms: Terms
     created: int
     template: str = ""
+    minted: Mapping[str, str] = field(default_factory=dict)
+    """Where what the conversation holds was minted, as far as it is known."""
 
     def shape(self, model: str, id: str = "") -> Shape:
         """How an answer of the provider's `model` is to be written."""
@@ -79,9 +82,11 @@ class Completions:
         chain: Chain,
         providers: Providers,
         protocols: Mapping[str, Protocol],
+        minted: Minted,
         identities: Identities,
         clock: Clock,
     ) -> None:
+        self._minted = minted
         self._identities = identities
         self._config = config
         self._models = models
@@ -101,6 +106,7 @@ class Completions:
             answer, attempt.told = await off_loop(len(raw), way.answer, raw)
             attempt.losses = way.losses.all
             attempt.result_digest = await digest(raw)
+            await self._note(asked, attempt)
             return Completion(msgspec.Raw(answer), attempt.served())
 
         return await self._chain.run(asked.alias, asked.need, asked.wanted, work)
@@ -122,6 +128,7 @@ class Completions:
             async with self._providers[attempt.deployment.provider].stream(ask) as pieces:
                 await relay.run(pieces)
             attempt.losses = way.losses.all
+            await self._note(asked, attempt)
             return attempt
 
         attempt = await self._chain.run(asked.alias, asked.need, asked.wanted, work)
@@ -157,7 +164,11 @@ class Completions:
         )
         claims = self._identities.claims(meta)
         need = need_of(request, body, alias, claims.tenant, claims.sub)
-        return Asked(request, surface, body, alias, need, wanted, Terms(request.losses), int(self._clock.now()), title)
+        minted: Mapping[str, str] = {}
+        if alias.endpoints > 1 and may_hold(raw):
+            minted = await self._minted.endpoints(claims.tenant, artefacts_of(body.prompt()))
+        created = int(self._clock.now())
+        return Asked(request, surface, body, alias, need, wanted, Terms(request.losses), created, title, minted)
 
     def _way(self, asked: Asked, attempt: Attempt, *, streamed: bool) -> Passage:
         deployment = attempt.deployment
@@ -170,9 +181,17 @@ class Completions:
             deployment.stream_usage,
         )
         shape = asked.shape(deployment.model, attempt.id)
-        way = passage(self._protocols, asked.surface.name, deployment.protocols, asked.body, target, shape, asked.terms)
+        foreign = frozenset(name for name, endpoint in asked.minted.items() if endpoint != deployment.endpoint)
+        body = Composed(asked.surface, asked.body, foreign=foreign) if foreign else asked.body
+        way = passage(self._protocols, asked.surface.name, deployment.protocols, body, target, shape, asked.terms)
+        if foreign:
+            way.losses.note("messages", "thoughts and signatures that another endpoint minted are left out")
         attempt.surface, attempt.wire, attempt.template = asked.surface.name, way.wire, asked.template
         return way
+
+    async def _note(self, asked: Asked, attempt: Attempt) -> None:
+        if attempt.told.artefacts:
+            await self._minted.note(asked.need.tenant, attempt.told.artefacts, attempt.deployment.endpoint)
 
     async def _ask(self, asked: Asked, attempt: Attempt, way: Passage) -> Ask:
         """Raises Fault(UNFIT) before anybody was asked."""

@@ -1,10 +1,12 @@
-"""A caller's request with more before it than it holds: a template's messages, a conversation that was kept. Pure."""
+"""A caller's request that is not sent as it came: with a template's messages before it, or without what its target
+would not honour. Pure."""
 
 from collections.abc import Mapping
 
 import msgspec
 
 from services.router.estimate import Size
+from services.router.minted import without
 from services.router.protocols.loss import Losses
 from services.router.protocols.part import Media, Part, Text, Thinking, ToolCall, ToolResult
 from services.router.protocols.prompt import Prompt, Turn
@@ -12,12 +14,16 @@ from services.router.protocols.protocol import Body, Needs, Protocol, Target
 
 
 class Composed:
-    """A Body whose turns come after others. It is written anew for every provider, its own protocol's too."""
+    """A Body whose turns come after others, and without what other endpoints minted (`foreign`). It is written anew for
+    every provider, its own protocol's too."""
 
-    def __init__(self, surface: Protocol, body: Body, before: tuple[Turn, ...]) -> None:
+    def __init__(
+        self, surface: Protocol, body: Body, before: tuple[Turn, ...] = (), foreign: frozenset[str] = frozenset()
+    ) -> None:
         self._surface = surface
         self._body = body
         self._before = before
+        self._foreign = foreign
         self._prompt: Prompt | None = None
         more = [size for turn in before for part in turn.parts for size in _sizes(part)]
         self.size = Size(body.size.text + sum(more), body.size.images + _media(before))
@@ -65,7 +71,8 @@ class Composed:
         """System turns of a template stay first."""
         if self._prompt is None:
             own = self._body.prompt()
-            self._prompt = msgspec.structs.replace(own, turns=self._before + own.turns)
+            whole = msgspec.structs.replace(own, turns=self._before + own.turns)
+            self._prompt = without(whole, self._foreign) if self._foreign else whole
         return self._prompt
 
 

@@ -22,6 +22,7 @@ from services.router.handlers import Handlers
 from services.router.health import BreakerRules
 from services.router.http import Http
 from services.router.made_up import LocalModels
+from services.router.minted import Minted
 from services.router.models import Models
 from services.router.models_file import BadModelsFile
 from services.router.protocols.table import PROTOCOLS
@@ -75,7 +76,8 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
 
 def _handlers(config: Config, parts: Parts, models: Models, chain: Chain, http: Http, kept: Store | None) -> Handlers:
     table = providers(http, response_max_bytes=config.response_max_bytes)
-    completions = Completions(config, models, chain, table, PROTOCOLS, parts.identities, parts.clock)
+    minted = Minted(kept, timeout_s=config.cache_timeout_s)
+    completions = Completions(config, models, chain, table, PROTOCOLS, minted, parts.identities, parts.clock)
     counting = Counting(config, models, chain, table, PROTOCOLS, parts.boundary, parts.clock)
     vectors = Vectors(config, models, chain, table, parts.clock)
     shelf = None
