@@ -71,6 +71,9 @@ class ChatBody:
 def read_chat(body: msgspec.Raw | bytes) -> ChatBody:
     """Raises Failure(INVALID)."""
     try:
+        text = bytes(body)
+        if not text.isascii():
+            text.decode()  # values stay raw, and nobody would see that they are no text
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
         raise Failure(Code.INVALID, "the request must be a JSON object") from None

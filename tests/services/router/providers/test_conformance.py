@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from penstock.contracts.llm import OPENAI_CHAT, OPENAI_EMBEDDINGS, Usage
-from services.router.chat_tap import ChatTap, read_whole
 from services.router.deployment import Deployment, Kind, Timeouts
 from services.router.embeddings import read as read_embeddings
 from services.router.fault import Fault, FaultKind
 from services.router.http import Http
+from services.router.protocols.openai_chat.tap import ChatTap, read_told
 from services.router.protocols.protocol import Sort
 from services.router.providers.hosted import Hosted
 from services.router.providers.provider import Ask, Provider
@@ -102,7 +102,7 @@ async def test_a_whole_answer(party: Party, server: ModelServer) -> None:
     set_up(server, "hello whole")
     ask = party.ask("hello")
     async with ask.watch:
-        told = read_whole(await party.provider.whole(ask))
+        told = read_told(await party.provider.whole(ask))
     assert told.usage == Usage(uncached=20, cache_read=80, output=5)
     assert told.finish == "stop"
 
