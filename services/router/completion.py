@@ -151,7 +151,8 @@ class Completions:
             raw += msgspec.json.encode((title, template.variables))
 
         def reserve(deployment: Deployment) -> Reserve:
-            return worst_case(body.size.at_most, output_most(body, deployment), deployment.rates)
+            most = output_most(body, deployment)
+            return worst_case(body.size.at_most, most, deployment.rates, audio=body.needs.audio)
 
         wanted = Wanted(
             COMPLETE,

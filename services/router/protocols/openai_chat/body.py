@@ -133,7 +133,7 @@ def _needs(fields: dict[str, msgspec.Raw]) -> Needs:
         schema=shape is not None and _SCHEMA.search(shape) is not None,
         images=b"image_url" in found,
         documents=b"file" in found,
-        audio=b"input_audio" in found,
+        audio=b"input_audio" in found or _present(fields, "audio") is not None,
         reasoning=effort is not None and bytes(effort) not in _UNTHINKING,
     )
 

@@ -149,6 +149,7 @@ def test_what_a_request_needs_is_seen() -> None:
     assert needs([{"type": "image_url", "image_url": {"url": "https://x/y"}}]) == Needs(images=True)
     assert needs([{"type": "file", "file": {"file_id": "f"}}]) == Needs(documents=True)
     assert needs([{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]) == Needs(audio=True)
+    assert needs("hi", modalities=["audio"], audio={"voice": "x", "format": "wav"}) == Needs(audio=True)
     assert needs("hi", reasoning_effort="low") == Needs(reasoning=True)
     assert needs('{"type": "image_url"}') == Needs()
 
