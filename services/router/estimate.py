@@ -1,12 +1,12 @@
 """Tokens estimated from bytes, before a call and where no provider counts for us. Pure.
 
-A token is about four letters of prose, fewer of anything else, so that each kind of byte has a weight. The weights are
-fitted (least squares of the relative error, the mean of o200k_base and cl100k_base) to tests/services/router/estimate_corpus
-and to code and documents beside it. Against real counts of o200k_base, `likely` is off by at most 15 % on prose in Latin
-script, 20 % on code, JSON, YAML, logs, HTML, numbers and random identifiers, 30 % on Chinese, Japanese and Korean. Where
-tokenizers differ among themselves by a factor of 1.7 to 3.4 (Russian, Arabic, Hindi, Thai) it lies between them.
-`at_most`, for reservations, is a third more: in no text of the corpus below any o200k_base count, and at most 30 % below
-cl100k_base (Hindi, Arabic). Only parts of a text above SAMPLED_ABOVE_BYTES are looked at.
+A token is about four letters of prose, fewer of anything else: each kind of byte has a weight. The weights are fitted
+(least squares of the relative error, the mean of o200k_base and cl100k_base) to tests/services/router/estimate_corpus
+and to code and documents beside it. Against real counts of o200k_base `likely` is off by at most 15 % on prose in Latin
+script, 20 % on code, JSON, YAML, logs, HTML, numbers and random identifiers, 30 % on Chinese, Japanese and Korean.
+Where tokenizers differ among themselves by a factor of 1.7 to 3.4 (Russian, Arabic, Hindi, Thai) it lies between them.
+`at_most`, for reservations, is a third more: in no text of the corpus below the o200k_base count, and at most 30 %
+below that of cl100k_base (Arabic, Hindi). Only parts of a text above SAMPLED_ABOVE_BYTES are looked at.
 """
 
 import re
@@ -15,9 +15,10 @@ from string import ascii_lowercase, ascii_uppercase, digits
 RESERVE_BYTES_PER_TOKEN = 3
 LIKELY_BYTES_PER_TOKEN = 4
 IMAGE_TOKENS = 1500
-SAMPLED_ABOVE_BYTES = 16 * 1024
-SAMPLES = 16
-_IN_LINE = re.compile(rb';base64,[^"]*')
+SAMPLED_ABOVE_BYTES = 8 * 1024
+SAMPLES = 32
+_MARK = b";base64,"
+_IN_LINE = re.compile(_MARK + rb'[^"]*')
 _LOWER, _UPPER, _DIGITS = ascii_lowercase.encode(), ascii_uppercase.encode(), digits.encode()
 _ASCII = bytes(range(0x80))
 _FOLLOWING = bytes(range(0x80, 0xC0))
@@ -26,9 +27,8 @@ _RANDOM_BYTES_PER_TOKEN = 1.5
 _LEADS = ((_TWO, 0.425), (_THREE_LOW, 0.68), (_THREE, 0.865))
 """First bytes of characters of two bytes; of three, up to Thai and Indic and from kana and Chinese on."""
 _FOUR_WEIGHT = 2.1
-_NEWLINE_MORE, _ESCAPE_LESS, _MESSAGE_LESS = 0.185, 2.5, 3.5
-"""An escaped newline is a token with what is around it, an escaped character not six letters, and `{"role":…}` framing
-costs four tokens, not what its letters would."""
+_NEWLINE_MORE, _MESSAGE_LESS = 0.185, 3.5
+"""An escaped newline is a token of its own, and `{"role":…}` framing costs four, not what its letters would."""
 
 
 class Size:
@@ -54,11 +54,11 @@ class Size:
 
 def size_of(raw: bytes | memoryview) -> Size:
     """The size of a piece of a request, as JSON. In-line data ends at the quote that ends its string."""
-    text, images = bytes(raw) if len(raw) <= SAMPLED_ABOVE_BYTES else raw, 0
-    if _IN_LINE.search(text) is not None:
+    text, images = bytes(raw), 0
+    if _MARK in text:
         text, images = _IN_LINE.subn(b"", text)
     if len(text) <= SAMPLED_ABOVE_BYTES:
-        tokens = _tokens(bytes(text))
+        tokens = _tokens(text)
     else:
         tokens = _tokens(_sampled(text)) * len(text) / SAMPLED_ABOVE_BYTES
     return Size(max(round(tokens * LIKELY_BYTES_PER_TOKEN), 0), images)
@@ -69,17 +69,18 @@ def likely_tokens(text_bytes: int) -> int:
     return -(-text_bytes // LIKELY_BYTES_PER_TOKEN)
 
 
-def _sampled(text: bytes | memoryview) -> bytes:
+def _sampled(text: bytes) -> bytes:
     """SAMPLED_ABOVE_BYTES of it, in pieces from everywhere."""
     piece = SAMPLED_ABOVE_BYTES // SAMPLES
     step = (len(text) - piece) // (SAMPLES - 1)
-    return b"".join([bytes(text[place * step : place * step + piece]) for place in range(SAMPLES)])
+    return b"".join([text[place * step : place * step + piece] for place in range(SAMPLES)])
 
 
 def _tokens(text: bytes) -> float:
     """Each step takes away one kind of byte, and what is left shrinks."""
-    more = text.count(b"\\n") * _NEWLINE_MORE - text.count(b"\\u") * _ESCAPE_LESS
-    more -= text.count(b'"role"') * _MESSAGE_LESS
+    if b"\\u" in text and text.isascii():
+        text = text.decode("raw_unicode_escape", "replace").encode("utf-8", "surrogatepass")
+    more = text.count(b"\\n") * _NEWLINE_MORE - text.count(b'"role"') * _MESSAGE_LESS
     rest = text.translate(None, _LOWER)
     lower = len(text) - len(rest)
     left = rest.translate(None, _UPPER)

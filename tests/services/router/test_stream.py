@@ -81,7 +81,7 @@ async def test_a_provider_that_counts_nothing_is_estimated(plane: Plane) -> None
     async with plane.router():
         seen = await plane.stream()
     assert seen.end is not None
-    assert seen.end.served.usage == Usage(uncached=10, output=101, estimated=True)
+    assert seen.end.served.usage == Usage(uncached=6, output=101, estimated=True)
 
 
 async def test_a_tool_call_passes_and_the_reason_is_told(plane: Plane) -> None:
@@ -163,7 +163,7 @@ async def test_after_the_first_content_nobody_else_is_asked_and_the_end_says_wha
     assert seen.text == b"".join(shown)
     assert seen.end is None
     assert (outcome.status, outcome.code) == ("error", code.value)
-    assert outcome.usage == Usage(uncached=10, output=3, estimated=True)
+    assert outcome.usage == Usage(uncached=6, output=3, estimated=True)
     assert plane.server.asked("two") == 0
 
 
@@ -254,11 +254,11 @@ async def test_a_reader_who_leaves_closes_the_upstream_and_what_was_used_is_sett
         (outcome,) = await plane.outcomes(1)
         output = 10 if phase == "in the middle" else 0
         assert outcome.status == "cancelled"
-        assert outcome.usage == Usage(uncached=10, output=output, estimated=True)
+        assert outcome.usage == Usage(uncached=6, output=output, estimated=True)
 
         async def settled() -> None:
             balance = await plane.balance()
-            assert (balance.committed_nano, balance.reserved_nano) == (10 * 2_000 + output * 10_000, 0)
+            assert (balance.committed_nano, balance.reserved_nano) == (6 * 2_000 + output * 10_000, 0)
 
         await eventually(settled)
 
