@@ -73,6 +73,15 @@ class MessagesBody:
         """A count_tokens request as this model gets it."""
         return msgspec.json.encode(self._fields | {"model": _raw(model), "messages": self._messages()})
 
+    def artefacts(self) -> list[str]:
+        """What the thoughts in it are signed and sealed with: each is of use to the endpoint alone that minted it."""
+        return carried.artefacts(self._fields["messages"])
+
+    def without(self, foreign: frozenset[str]) -> "MessagesBody":
+        """The request without the thoughts that other endpoints minted, and not a byte of it changed besides."""
+        messages = carried.without(self._fields["messages"], foreign)
+        return MessagesBody(self._fields | {"messages": messages}, self.model)
+
     def _messages(self) -> msgspec.Raw:
         raw = self._fields["messages"]
         return carried.without(raw) if self._carries else raw
@@ -86,6 +95,8 @@ class MessagesBody:
 def read_body(body: bytes, model: str = "") -> MessagesBody:
     """Raises Failure(INVALID) that names the field at fault. What only the provider can judge is left to it."""
     try:
+        if not body.isascii():
+            body.decode()  # values stay raw, and nobody would see that they are no text
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
         raise Failure(Code.INVALID, "the request must be a JSON object") from None

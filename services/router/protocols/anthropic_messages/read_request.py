@@ -11,6 +11,7 @@ from services.router.protocols.anthropic_messages.block import CacheControl
 from services.router.protocols.anthropic_messages.effort import effort_of
 from services.router.protocols.anthropic_messages.read_history import History, mark
 from services.router.protocols.anthropic_messages.refuse import Reading, invalid
+from services.router.protocols.anthropic_messages.write_tools import TOOL_EXTRAS
 from services.router.protocols.prompt import (
     Effort,
     Format,
@@ -46,7 +47,6 @@ _KNOWN = frozenset(
         "thread",
     }
 )
-_TOOL_EXTRAS = ("allowed_callers", "defer_loading", "input_examples")
 
 
 class _Tool(msgspec.Struct):
@@ -140,7 +140,7 @@ def _tool(at: str, raw: msgspec.Raw, extras: dict[str, msgspec.Raw]) -> Tool | S
         return ServerTool(ANTHROPIC_MESSAGES, tool.type, raw)
     if not tool.name:
         raise invalid(f"{at}.name", "must be the tool's name")
-    for name in _TOOL_EXTRAS:
+    for name in TOOL_EXTRAS:
         value: msgspec.Raw = getattr(tool, name)
         if not is_nothing(value):
             extras[f"{at}.{name}"] = value

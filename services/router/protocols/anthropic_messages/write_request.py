@@ -21,9 +21,11 @@ OUTPUT_TOKENS = 4096
 NO_SAMPLING_VERSION = "2026-10-21"
 """The first version of the API without temperature, top_p and top_k."""
 USER_MAX_CHARS = 256
-_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
+_TIERS = {"auto": "auto", "default": "standard_only"}
 _NO_USE = frozenset({"client_metadata", "include"})
 _FALSE = b"false"
+_RESTORED = ("tools.", "thinking.", "output_config.")
+"""Details that a prompt of this protocol gets back where they stood."""
 
 
 def write_prompt(prompt: Prompt, target: Target, losses: Losses) -> bytes:
@@ -51,7 +53,7 @@ def write_prompt(prompt: Prompt, target: Target, losses: Losses) -> bytes:
         "stream": target.streamed,
     }
     fields |= {name: value for name, value in optional.items() if value}
-    fields |= _sampling(prompt.sampling, target, thinking, losses)
+    fields |= _given(prompt.sampling) if own else _sampling(prompt.sampling, target, thinking, losses)
     fields |= _extras(prompt, losses)
     if prompt.choices > 1:
         losses.grave("n", "Anthropic gives one answer")
@@ -97,6 +99,9 @@ def _schema(wanted: Format | None, losses: Losses) -> msgspec.Raw | None:
 
 
 def _metadata(prompt: Prompt, losses: Losses) -> Block:
+    if prompt.origin == ANTHROPIC_MESSAGES:
+        own: Block = {name: value for name, value in prompt.metadata.items()}
+        return {"user_id": prompt.user} | own if prompt.user else own
     for name in prompt.metadata:
         losses.note(f"metadata.{name}", "Anthropic takes the user's id alone")
     if len(prompt.user) > USER_MAX_CHARS:
@@ -106,15 +111,21 @@ def _metadata(prompt: Prompt, losses: Losses) -> Block:
 
 
 def _tier(prompt: Prompt, losses: Losses) -> str:
+    if prompt.origin == ANTHROPIC_MESSAGES:
+        return prompt.service_tier
     found = _TIERS.get(prompt.service_tier, "")
     if prompt.service_tier and not found:
         losses.note("service_tier", f"Anthropic has no tier {prompt.service_tier[:40]}")
     return found
 
 
-def _sampling(sampling: Sampling, target: Target, thinking: Thought, losses: Losses) -> Block:
+def _given(sampling: Sampling) -> Block:
     wanted: Block = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
-    given = {name: value for name, value in wanted.items() if value is not None}
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _sampling(sampling: Sampling, target: Target, thinking: Thought, losses: Losses) -> Block:
+    given = _given(sampling)
     if sampling.temperature is not None and sampling.temperature > 1:
         losses.note("temperature", "lowered to Anthropic's greatest, 1")
         given["temperature"] = 1.0
@@ -140,6 +151,8 @@ def _extras(prompt: Prompt, losses: Losses) -> Block:
     written: Block = {}
     for name, raw in prompt.extras.items():
         if name == BILLING_EXTRA or name in _NO_USE or bytes(raw) == _FALSE:
+            continue
+        if prompt.origin == ANTHROPIC_MESSAGES and name.startswith(_RESTORED):
             continue
         if prompt.origin == ANTHROPIC_MESSAGES and "." not in name:
             written[name] = raw

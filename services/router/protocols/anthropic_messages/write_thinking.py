@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import msgspec
+
 from penstock.contracts.llm import ANTHROPIC_MESSAGES
 from services.router.protocols.anthropic_messages.effort import BUDGET_MIN, BUDGETS, effort_of, takes_adaptive
 from services.router.protocols.anthropic_messages.write_block import Block
@@ -9,6 +11,9 @@ from services.router.protocols.loss import Losses
 from services.router.protocols.part import Thinking, ToolCall
 from services.router.protocols.prompt import Effort, Prompt, Reasoning, Turn
 from services.router.protocols.protocol import Target
+
+_DISABLED = msgspec.Raw(b'"disabled"')
+_NONE = msgspec.Raw(b'""')
 
 
 class Thought(NamedTuple):
@@ -26,14 +31,31 @@ def thought(prompt: Prompt, target: Target, losses: Losses, *, forced: bool) -> 
     wanted = prompt.reasoning
     if wanted is None or wanted == Reasoning(kept=wanted.kept):
         return Thought()
+    if prompt.origin == ANTHROPIC_MESSAGES:
+        return _own(prompt, wanted)
     if wanted.effort == "none" or (wanted.effort is None and wanted.budget_tokens == 0):
         return Thought({"type": "disabled"})
-    if forced and prompt.origin != ANTHROPIC_MESSAGES:
+    if forced:
         losses.note("reasoning", "Anthropic's models do not think where a tool must be called")
         return Thought(effort=_effort(wanted, losses)) if takes_adaptive(target.model) else Thought()
     if takes_adaptive(target.model):
         return Thought(_shown({"type": "adaptive"}, wanted), _effort(wanted, losses), on=True)
     return _budgeted(prompt, wanted, target, losses)
+
+
+def _own(prompt: Prompt, wanted: Reasoning) -> Thought:
+    """As the caller wrote it: what the model makes of it is between the two."""
+    budget = wanted.budget_tokens
+    if budget is None:
+        return Thought(effort=wanted.effort or "")
+    if budget == 0:
+        kind = prompt.extras.get("thinking.type", _DISABLED)
+        effort = prompt.extras.get("output_config.effort", _NONE)
+        return Thought(_shown({"type": kind}, wanted), msgspec.json.decode(effort, type=str))
+    if budget < 0:
+        return Thought(_shown({"type": "adaptive"}, wanted), wanted.effort or "", on=True)
+    effort_said = "" if wanted.effort == effort_of(budget) else wanted.effort or ""
+    return Thought(_shown({"type": "enabled", "budget_tokens": budget}, wanted), effort_said, budget, on=True)
 
 
 def _effort(wanted: Reasoning, losses: Losses) -> str:

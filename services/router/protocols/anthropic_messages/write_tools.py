@@ -8,6 +8,8 @@ from services.router.protocols.anthropic_messages.write_block import Block, mark
 from services.router.protocols.loss import Losses
 from services.router.protocols.prompt import Prompt, ServerTool, Tool
 
+TOOL_EXTRAS = ("allowed_callers", "defer_loading", "input_examples")
+"""What a tool of this protocol may say that the neutral form has no place for."""
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 _OBJECT = msgspec.Raw(b'"object"')
 _MODES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
@@ -15,7 +17,7 @@ _MODES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
 
 def write_tools(prompt: Prompt, losses: Losses) -> list[object]:
     """A tool that is not carried is a grave loss."""
-    made = [_tool(f"tools.{at}", tool, losses) for at, tool in enumerate(prompt.tools)]
+    made = [_tool(f"tools.{at}", tool, prompt, losses) for at, tool in enumerate(prompt.tools)]
     return [tool for tool in made if tool is not None]
 
 
@@ -36,7 +38,7 @@ def write_tool_choice(prompt: Prompt, losses: Losses, *, offered: bool) -> Block
     return choice
 
 
-def _tool(at: str, tool: Tool | ServerTool, losses: Losses) -> object | None:
+def _tool(at: str, tool: Tool | ServerTool, prompt: Prompt, losses: Losses) -> object | None:
     if isinstance(tool, ServerTool):
         if tool.origin == ANTHROPIC_MESSAGES:
             return tool.raw
@@ -55,6 +57,8 @@ def _tool(at: str, tool: Tool | ServerTool, losses: Losses) -> object | None:
     made["input_schema"] = _schema(tool.parameters)
     if tool.strict:
         made["strict"] = True
+    if prompt.origin == ANTHROPIC_MESSAGES:
+        made |= {name: prompt.extras[f"{at}.{name}"] for name in TOOL_EXTRAS if f"{at}.{name}" in prompt.extras}
     return marked(made, tool.cache)
 
 

@@ -111,6 +111,28 @@ def test_thoughts_that_other_models_signed_do_not_reach_anthropic() -> None:
     assert made == [user('say "penstock.'), assistant(text), user("b"), assistant(own, text)]
 
 
+def test_what_one_endpoint_minted_is_found_and_left_out_for_another() -> None:
+    """Lesson 11: a fallback to another endpoint never shows it what it cannot honour; nothing else changes."""
+    raw = (
+        b'{"messages":[{"role":"user","content":"signature"},{"role":"assistant","content":['
+        b'{"type":"thinking","thinking":"t","signature":"A"},{"type":"redacted_thinking","data":"B"},'
+        b'{"type":"thinking","thinking":"","signature":"penstock.call.C"},'
+        b'{"type":"thinking","thinking":"","signature":"penstock.sealed.4.rs_1D"},'
+        b'{"type":"tool_use","id":"x","name":"f","input":{ "n":1.10 },"new":1}]}],"thread":{"type":"create"}}'
+    )
+    body = PROTOCOL.read(raw)
+    assert body.artefacts() == ["A", "B", "C", "D"]
+    made = msgspec.json.decode(
+        body.without(frozenset({"B"})).for_upstream(Target("m", "e", streamed=False)), type=dict[str, msgspec.Raw]
+    )
+    assert bytes(made["messages"]) == (
+        b'[{"role":"user","content":"signature"},{"role":"assistant","content":['
+        b'{"type":"thinking","thinking":"t","signature":"A"},'
+        b'{"type":"tool_use","id":"x","name":"f","input":{ "n":1.10 },"new":1}]}]'
+    )
+    assert PROTOCOL.read(b'{"messages":[5]}').artefacts() == []
+
+
 def test_messages_without_such_thoughts_pass_as_they_are() -> None:
     raw = b'{"messages":[ {"role":"user","content":[ {"type":"text","text":"penstock."}, 5 ]} ]}'
     assert bytes(sent(raw)["messages"]) == b'[ {"role":"user","content":[ {"type":"text","text":"penstock."}, 5 ]} ]'

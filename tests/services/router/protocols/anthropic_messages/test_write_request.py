@@ -30,7 +30,13 @@ from services.router.protocols.prompt import (
     Turn,
 )
 from services.router.protocols.protocol import Target
-from tests.services.router.protocols.anthropic_messages.requests import BILLING, CLAUDE_CODE, EPHEMERAL, claude_code
+from tests.services.router.protocols.anthropic_messages.requests import (
+    BILLING,
+    CLAUDE_CODE,
+    EPHEMERAL,
+    claude_code,
+    encoded,
+)
 
 NEW, OLD, OTHER = "claude-opus-5", "claude-haiku-4-5-20251001", "some-model"
 HELLO = Turn("user", (Text("hello"),))
@@ -295,6 +301,30 @@ def test_a_prompt_of_this_protocol_is_written_as_it_was() -> None:
     assert at(made, "messages", 3, "content", 1, "cache_control") == EPHEMERAL
     assert at(made, "tools", 1, "cache_control") == EPHEMERAL
     assert at(made, "messages", 2) == at(CLAUDE_CODE, "messages", 2)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"thinking": {"type": "enabled", "budget_tokens": 5000, "display": "omitted"}, "temperature": 1.0},
+        {"thinking": {"type": "enabled", "budget_tokens": 5000}, "output_config": {"effort": "max"}},
+        {"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}, "top_k": 5},
+        {"thinking": {"type": "between_tools"}},
+        {"thinking": {"type": "adaptive", "display": "summarized"}},
+        {"output_config": {"effort": "xhigh", "format": {"type": "json_schema", "schema": {"type": "object"}}}},
+        {"tools": [{"name": "f", "input_schema": {"type": "object"}, "defer_loading": True, "input_examples": [{}]}]},
+        {"metadata": {"user_id": "u", "k": "v"}, "service_tier": "standard_only", "speed": "fast"},
+        {"tools": [{"name": "f", "input_schema": {"type": "object"}}], "tool_choice": {"type": "any"}, "top_p": 0.5},
+    ],
+)
+@pytest.mark.parametrize("model", [NEW, OLD])
+def test_what_a_caller_of_this_protocol_asks_for_is_asked_for_in_the_same_words(fields: Wire, model: str) -> None:
+    """Also where the request is written anew, because a part of it may not reach the target."""
+    losses = Losses()
+    made = sent(PROTOCOL.read(encoded(**fields)).prompt(), Target(model, "e", streamed=False), losses)
+    assert {name: made[name] for name in fields} == fields
+    assert set(made) == {"model", "max_tokens", "messages", *fields}
+    assert losses.all == ()
 
 
 def test_its_own_blocks_and_tools_go_back_raw() -> None:
