@@ -7,6 +7,7 @@ import msgspec
 from penstock.bus import Bus
 from penstock.contracts import subjects
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.ids import is_token
 from penstock.contracts.llm import (
     HEAD_START,
     REFUSE_LOSSES,
@@ -17,6 +18,7 @@ from penstock.contracts.llm import (
     EmbedRequest,
     Loss,
     ModelsRequest,
+    ResponseRef,
     Served,
     TokenCount,
 )
@@ -56,6 +58,25 @@ class ModelRoutes:
         async with self._intake.body(exchange) as body:
             model, streamed = responses_dialect.response_head(body)
             return await self._generate(exchange, wanted, model, body, streamed=streamed)
+
+    async def response(self, exchange: Exchange) -> int:
+        """GET /v1/responses/{id}: a stored one of the caller's own."""
+        if exchange.request.query_params.get("stream") == "true":
+            raise Failure(Code.INVALID, "a stored response is given whole and not streamed again", param="stream")
+        stored = await self._bus.call(subjects.LLM_RESPONSE_GET, _response(exchange), exchange.meta)
+        return await exchange.reply(bytes(stored.body))
+
+    async def delete_response(self, exchange: Exchange) -> int:
+        """DELETE /v1/responses/{id}"""
+        gone = await self._bus.call(subjects.LLM_RESPONSE_DELETE, _response(exchange), exchange.meta)
+        return await exchange.reply(responses_dialect.deleted(gone.id))
+
+    async def count_input_tokens(self, exchange: Exchange) -> int:
+        """POST /v1/responses/input_tokens"""
+        async with self._intake.body(exchange) as body:
+            model, _ = responses_dialect.response_head(body)
+            counted = await self._count(exchange, model, body)
+        return await exchange.reply(responses_dialect.count(counted), headers=_counted(counted))
 
     async def messages(self, exchange: Exchange) -> int:
         """POST /v1/messages, plain or streamed."""
@@ -172,6 +193,13 @@ class ModelRoutes:
     async def _answer(self, exchange: Exchange, body: bytes, by: Served) -> int:
         fields = served.known(by) | served.used(by) | served.timing(by, exchange.took_ms)
         return await exchange.reply(body, headers=fields)
+
+
+def _response(exchange: Exchange) -> ResponseRef:
+    id = exchange.request.path_params["id"]
+    if not is_token(id):
+        raise Failure(Code.NOT_FOUND, "there is no such response", param="id")
+    return ResponseRef(id)
 
 
 def _head(frame: bytes) -> CompletionHead:

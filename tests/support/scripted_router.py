@@ -25,7 +25,10 @@ from penstock.contracts.llm import (
     Ranked,
     Reranked,
     RerankRequest,
+    ResponseDeleted,
+    ResponseRef,
     Served,
+    StoredResponse,
     TokenCount,
     Usage,
 )
@@ -39,7 +42,7 @@ MODELS = Models(
         ModelInfo("org/llama:8b", ("chat",)),
     ]
 )
-AnyRequest = CompletionRequest | CountRequest | EmbedRequest | RerankRequest
+AnyRequest = CompletionRequest | CountRequest | EmbedRequest | RerankRequest | ResponseRef
 
 
 class Out(Protocol):
@@ -48,8 +51,8 @@ class Out(Protocol):
 
 @dataclass
 class ScriptedRouter:
-    """`failure` is raised instead of any answer (once, if it `relents`), `breaks` after the frames of a stream; a `pause_s` comes before each
-    frame but the first, `wait_s` before everything."""
+    """`failure` is raised instead of any answer (once, if it `relents`), `breaks` after the frames of a stream; a
+    `pause_s` comes before each frame but the first, `wait_s` before everything."""
 
     body: bytes = b"{}"
     frames: list[bytes] = field(default_factory=list)
@@ -100,6 +103,14 @@ class ScriptedRouter:
         await self._take(request, meta)
         return Reranked(self.ranked, self.served)
 
+    async def get_response(self, request: ResponseRef, meta: Meta) -> StoredResponse:
+        await self._take(request, meta)
+        return StoredResponse(msgspec.Raw(self.body))
+
+    async def delete_response(self, request: ResponseRef, meta: Meta) -> ResponseDeleted:
+        await self._take(request, meta)
+        return ResponseDeleted(request.id)
+
     async def models(self, request: ModelsRequest, meta: Meta) -> Models:
         self.metas.append(meta)
         if self.failure is not None:
@@ -128,6 +139,8 @@ async def scripted_router(url: str) -> AsyncIterator[ScriptedRouter]:
         await bus.serve_call(subjects.LLM_COUNT, router.count, in_flight_max=100)
         await bus.serve_call(subjects.LLM_EMBED, router.embed, in_flight_max=100)
         await bus.serve_call(subjects.LLM_RERANK, router.rerank, in_flight_max=100)
+        await bus.serve_call(subjects.LLM_RESPONSE_GET, router.get_response, in_flight_max=100)
+        await bus.serve_call(subjects.LLM_RESPONSE_DELETE, router.delete_response, in_flight_max=100)
         await bus.serve_call(subjects.LLM_MODELS, router.models, in_flight_max=100)
         yield router
     finally:

@@ -3,7 +3,7 @@
 import msgspec
 
 from penstock.contracts.errors import Failure
-from penstock.contracts.llm import OPENAI_RESPONSES
+from penstock.contracts.llm import OPENAI_RESPONSES, TokenCount
 from services.gateway.dialects import head
 from services.gateway.dialects.dialect import Events, Form
 from services.gateway.dialects.openai import ErrorBody, OpenAi, error_body
@@ -30,6 +30,17 @@ class _ErrorEvent(msgspec.Struct, frozen=True):
     error: ErrorBody
 
 
+class _Deleted(msgspec.Struct, frozen=True):
+    id: str
+    object: str
+    deleted: bool
+
+
+class _Count(msgspec.Struct, frozen=True):
+    object: str
+    input_tokens: int
+
+
 _heads = msgspec.json.Decoder(_Head)
 
 
@@ -37,6 +48,16 @@ def response_head(body: bytes) -> tuple[str, bool]:
     """Model and whether to stream. Raises Failure(INVALID) that names the field at fault."""
     found = head.read(_heads, body)
     return head.named(found.model), bool(found.stream)
+
+
+def deleted(id: str) -> bytes:
+    """DELETE /v1/responses/{id}"""
+    return msgspec.json.encode(_Deleted(id, "response", True))
+
+
+def count(counted: TokenCount) -> bytes:
+    """POST /v1/responses/input_tokens"""
+    return msgspec.json.encode(_Count("response.input_tokens", counted.input_tokens))
 
 
 class Responses(OpenAi):

@@ -8,7 +8,7 @@ import pytest
 from openai.types.responses import ResponseCompletedEvent, ResponseTextDeltaEvent
 
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.llm import OPENAI_CHAT, OPENAI_RESPONSES, EmbedRequest
+from penstock.contracts.llm import OPENAI_CHAT, OPENAI_RESPONSES, EmbedRequest, ResponseRef
 from tests.services.gateway import samples
 from tests.services.gateway.conftest import ScriptedEdge
 
@@ -70,6 +70,20 @@ async def test_a_response(edge: ScriptedEdge, client: openai.AsyncOpenAI) -> Non
     assert response.usage is not None
     assert response.usage.input_tokens == 9
     assert edge.router.completion.surface == OPENAI_RESPONSES
+
+
+async def test_a_stored_response_is_read_deleted_and_counted(edge: ScriptedEdge, client: openai.AsyncOpenAI) -> None:
+    edge.router.body = samples.RESPONSE
+    stored = await client.responses.retrieve("resp_1")
+    assert (stored.id, stored.output_text) == ("resp_1", "Hello!")
+    await client.responses.delete("resp_1")
+    assert edge.router.asked == [ResponseRef("resp_1"), ResponseRef("resp_1")]
+    with pytest.raises(openai.BadRequestError, match="not streamed again"):
+        await client.responses.retrieve("resp_1", stream=True)
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve("resp.1")
+    counted = await client.responses.input_tokens.count(model="chat", input="hi")
+    assert (counted.object, counted.input_tokens) == ("response.input_tokens", 12)
 
 
 async def test_a_stream_of_a_response(edge: ScriptedEdge, client: openai.AsyncOpenAI) -> None:

@@ -29,6 +29,9 @@ NOTHING_INSIDE = {"GET /"}
 MODELS: dict[str, tuple[str, dict[str, object]]] = {
     "POST /v1/chat/completions": ("/v1/chat/completions", {**CHAT}),
     "POST /v1/responses": ("/v1/responses", {"model": "chat", "input": "hi"}),
+    "POST /v1/responses/input_tokens": ("/v1/responses/input_tokens", {"model": "chat", "input": "hi"}),
+    "GET /v1/responses/{id}": ("/v1/responses/resp_1", {}),
+    "DELETE /v1/responses/{id}": ("/v1/responses/resp_1", {}),
     "POST /v1/messages": ("/v1/messages", {**CHAT}),
     "POST /v1/messages/count_tokens": ("/v1/messages/count_tokens", {**CHAT}),
     "POST /v1/embeddings": ("/v1/embeddings", {"model": "embed", "input": "hi"}),
@@ -74,7 +77,7 @@ async def test_every_model_route_goes_inside_with_the_callers_identity(edge: Scr
         for route, (path, body) in MODELS.items():
             edge.router.metas.clear()
             method = route.partition(" ")[0]
-            answer = await (client.post(path, json=body) if method == "POST" else client.get(path))
+            answer = await client.request(method, path, json=body or None)
             assert answer.status_code == 200, route
             assert len(edge.router.metas) == 1, route
             meta = edge.router.metas[0]
