@@ -68,7 +68,7 @@ class Plane:
         self.token = ""
         self.key_id = ""
         self.deployments: dict[str, Json] = {}
-        self.aliases: dict[str, list[str]] = {}
+        self.aliases: dict[str, object] = {}
         self.default: Json = {}
         self.config = Config(
             nats_url=broker.url,
@@ -165,8 +165,11 @@ def asking(model: str, **fields: object) -> CompletionRequest:
 
 
 @pytest.fixture
-async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[Plane]:
-    """Policy runs, somebody is logged in, `chat` is `one` and then `two`; the test starts the router."""
+async def plane(
+    broker: NatsServer, valkey: ValkeyServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Plane]:
+    """Policy runs, somebody is logged in, `chat` is `one` and then `two`; the test starts the router. A parameter is
+    what changes in the policy service's config."""
     bus = await Bus.connect(BusConfig(url=broker.url, principal="gateway"))
     await bus.prepare()
     settings = policy_config.Config(
@@ -176,6 +179,7 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
         reload_every_s=0.02,
         drain_s=2.0,
     )
+    settings = msgspec.structs.replace(settings, **getattr(request, "param", {}))
     silent: list[str] = []
     async with model_server() as server, running(policy_main.build, settings, "policy", log=Log(silent.append)):
         made = Plane(bus, broker, valkey, server, tmp_path)

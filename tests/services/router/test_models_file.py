@@ -95,6 +95,19 @@ def test_a_price_id_names_a_model_of_the_table(folder: Path) -> None:
     assert deployment.rates == Rates(250_000_000, 2_000_000_000, 25_000_000, 250_000_000)
 
 
+def test_cache_writes_for_an_hour_and_sound_may_be_priced_in_the_file(folder: Path) -> None:
+    sound = "audio_input_usd_per_mtok: 3, audio_output_usd_per_mtok: 4"
+    price = f"input_usd_per_mtok: 1, cache_write_1h_usd_per_mtok: 2, {sound}"
+    rates = taken(one(f"{LOCAL}, price: {{{price}}}"), folder).find("x").deployments[0].rates
+    assert rates is not None
+    assert (rates.cache_write_1h, rates.audio_input, rates.audio_output) == (
+        2_000_000_000,
+        3_000_000_000,
+        4_000_000_000,
+    )
+    assert refusal(one(f"{LOCAL}, price: {{input_usd_per_mtok: 1, audio_input_usd_per_mtok: -3}}"), folder)
+
+
 def test_a_price_that_nobody_knows_stays_unknown(folder: Path) -> None:
     assert taken(one(LOCAL), folder).find("x").deployments[0].rates is None
 
