@@ -15,6 +15,8 @@ from services.router.protocols.openai_responses import history, read_prompt
 from services.router.protocols.openai_responses.history import Segment
 from services.router.protocols.openai_responses.read_items import REFERENCE, head_of
 from services.router.protocols.openai_responses.reading import (
+    FIELDS,
+    RAWS,
     UNREADABLE,
     Fields,
     decoded,
@@ -116,7 +118,7 @@ class ResponsesBody:
             return []
         if memoryview(raw)[0] == _QUOTE:
             return [raw_of({"type": "message", "role": "user", "content": raw})]
-        return decoded(raw, list[msgspec.Raw], "input", "a string or a list of items")
+        return decoded(raw, RAWS, "input", "a string or a list of items")
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -206,7 +208,10 @@ def not_found(response: str) -> Failure:
 def read_body(body: msgspec.Raw | bytes, model: str = "") -> ResponsesBody:
     """Raises Failure(INVALID) that names the field at fault. What only the provider can judge is left to it."""
     try:
-        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        text = bytes(body)
+        if not text.isascii():
+            text.decode()  # values stay raw, and nobody would see that they are no text
+        fields = FIELDS.decode(body)
     except msgspec.ValidationError:
         raise Failure(Code.INVALID, "the request must be a JSON object") from None
     except UNREADABLE:
@@ -228,16 +233,20 @@ class _Effort(msgspec.Struct):
     effort: str | None = None
 
 
+_FORMATS = msgspec.json.Decoder(_Format)
+_EFFORTS = msgspec.json.Decoder(_Effort)
+
+
 def _needs(fields: Fields, before: Sequence[msgspec.Raw]) -> Needs:
     tools = present(fields, "tools")
     form = present(fields_of(fields, "text"), "format")
     raws = [raw for raw in (present(fields, "input"), *before) if raw is not None]
     media = {found[1] for raw in raws for found in _MEDIA.finditer(memoryview(raw))}
     reasoning = present(fields, "reasoning")
-    effort = None if reasoning is None else decoded(reasoning, _Effort, "reasoning", "an object").effort
+    effort = None if reasoning is None else decoded(reasoning, _EFFORTS, "reasoning", "an object").effort
     return Needs(
         tools=tools is not None and len(memoryview(tools)) > len(b"[]"),
-        schema=form is not None and decoded(form, _Format, "text.format", "an object").type == "json_schema",
+        schema=form is not None and decoded(form, _FORMATS, "text.format", "an object").type == "json_schema",
         images=b"image" in media,
         documents=b"file" in media,
         audio=b"audio" in media,

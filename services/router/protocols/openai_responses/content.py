@@ -51,6 +51,7 @@ class _Kind(msgspec.Struct):
 
 _TEXTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
 _KNOWN = _TEXTS | {"refusal", "input_image", "input_file", "input_audio"}
+_decode_content = msgspec.json.Decoder(str | list[msgspec.Raw]).decode
 _decode = msgspec.json.Decoder(_Part).decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 
@@ -60,7 +61,7 @@ def read_content(raw: msgspec.Raw, path: str) -> tuple[ContentPart, ...]:
     if is_null(raw):
         return ()
     try:
-        found = msgspec.json.decode(raw, type=str | list[msgspec.Raw])
+        found = _decode_content(raw)
     except UNREADABLE:
         raise invalid(path, "must be a string or a list of content parts") from None
     if isinstance(found, str):

@@ -3,7 +3,7 @@
 import msgspec
 
 from services.router.fault import NOTHING, Fault, FaultKind, ProviderError, is_nothing, read_error, told
-from services.router.protocols.openai_responses.reading import UNREADABLE, is_null
+from services.router.protocols.openai_responses.reading import TEXT, UNREADABLE, is_null
 from services.router.sse import SseEvent
 
 COMPLETED = "response.completed"
@@ -44,7 +44,7 @@ class Event(msgspec.Struct):
         if is_null(self.delta):
             return ""
         try:
-            return msgspec.json.decode(self.delta, type=str)
+            return TEXT.decode(self.delta)
         except UNREADABLE:
             return ""
 

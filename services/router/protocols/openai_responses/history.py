@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from services.router.protocols.openai_responses.read_items import CALLS, Head
-from services.router.protocols.openai_responses.reading import UNREADABLE, raw_of
+from services.router.protocols.openai_responses.read_items import CALLS, HEAD, Head
+from services.router.protocols.openai_responses.reading import FIELDS, UNREADABLE, raw_of
 from services.router.protocols.openai_responses.seal import is_ours
 
 
@@ -55,7 +55,7 @@ def _portable(item: msgspec.Raw) -> list[msgspec.Raw]:
         return [item] if sealed and not is_ours(sealed) else []
     if kind not in CALLS and kind != "message":
         return [item]
-    fields = msgspec.json.decode(item, type=dict[str, msgspec.Raw])
+    fields = FIELDS.decode(item)
     fields.pop("id", None)
     return [raw_of(fields)]
 
@@ -71,7 +71,7 @@ def id_of(item: msgspec.Raw) -> str:
 
 def _head(item: msgspec.Raw) -> Head:
     try:
-        return msgspec.json.decode(item, type=Head)
+        return HEAD.decode(item)
     except UNREADABLE:
         return Head()
 

@@ -16,9 +16,9 @@ from services.router.fault import Fault, FaultKind
 from services.router.protocols.answer import AnswerPart
 from services.router.protocols.loss import Losses
 from services.router.protocols.openai_responses.content import WITHIN, read_content
-from services.router.protocols.openai_responses.read_items import CALLS, Reasoning, call_of, head_of
+from services.router.protocols.openai_responses.read_items import CALLS, REASONING, call_of, head_of
 from services.router.protocols.openai_responses.reading import UNREADABLE, Json
-from services.router.protocols.openai_responses.seal import MADE_UP, SEEN, seal, seal_of_call
+from services.router.protocols.openai_responses.seal import MADE_UP, SEEN, id_for, seal, seal_of_call
 from services.router.protocols.openai_responses.tools import grouped
 from services.router.protocols.part import Media, Opaque, Refusal, Text, Thinking, ToolCall
 
@@ -58,7 +58,7 @@ def read_item(raw: msgspec.Raw) -> list[AnswerPart]:
         if kind in CALLS:
             return [call_of(raw, kind, "output")]
         if kind == "reasoning":
-            found = msgspec.json.decode(raw, type=Reasoning)
+            found = REASONING.decode(raw)
             thinking = found.thinking
             return [thinking] if thinking.text or thinking.sealed or thinking.signature else []
     except (*UNREADABLE, Failure):
@@ -71,7 +71,7 @@ def signed_call_of(raw: msgspec.Raw) -> tuple[str, str] | None:
     if _ENVELOPE.search(memoryview(raw)) is None:
         return None
     try:
-        found = msgspec.json.decode(raw, type=Reasoning).signed_call
+        found = REASONING.decode(raw).signed_call
     except UNREADABLE:
         return None
     return None if found is None else (found.call, found.signature)
@@ -170,7 +170,7 @@ def word_of(word: Word) -> Item:
 def reasoning(item_id: str, part: Thinking) -> Json:
     """A reasoning item; what is sealed in it is there for whoever sends it back."""
     summary = [{"type": "summary_text", "text": part.text}] if part.text else []
-    made: Json = {"id": part.id or item_id, "type": "reasoning", "summary": summary}
+    made: Json = {"id": id_for(part, item_id), "type": "reasoning", "summary": summary}
     sealed = seal(part)
     return made | ({"encrypted_content": sealed} if sealed else {})
 

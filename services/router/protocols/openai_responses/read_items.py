@@ -91,12 +91,17 @@ class Reasoning(msgspec.Struct):
 
 
 PARAGRAPH = "\n\n"
+HEAD = msgspec.json.Decoder(Head)
+REASONING = msgspec.json.Decoder(Reasoning)
+_CALL = msgspec.json.Decoder(_Call)
+_MESSAGE = msgspec.json.Decoder(_Message)
+_RESULT = msgspec.json.Decoder(_Result)
 
 
 def head_of(raw: msgspec.Raw, path: str) -> Head:
     """Raises INVALID for what is no object."""
     try:
-        return msgspec.json.decode(raw, type=Head)
+        return HEAD.decode(raw)
     except UNREADABLE:
         raise invalid(path, "must be an object with a type") from None
 
@@ -104,7 +109,7 @@ def head_of(raw: msgspec.Raw, path: str) -> Head:
 def call_of(raw: msgspec.Raw, kind: str, path: str) -> ToolCall:
     """A function_call or custom_tool_call item as a part."""
     try:
-        found = msgspec.json.decode(raw, type=_Call)
+        found = _CALL.decode(raw)
     except UNREADABLE:
         raise invalid(path, "must hold call_id, name and arguments as strings") from None
     custom = kind == "custom_tool_call"
@@ -160,17 +165,19 @@ class _History:
 
     def _message(self, raw: msgspec.Raw, path: str) -> None:
         try:
-            found = msgspec.json.decode(raw, type=_Message)
+            found = _MESSAGE.decode(raw)
         except UNREADABLE:
             raise invalid(path, "must be a message with a role and content") from None
         role = _ROLES.get(found.role or "")
         if role is None:
             raise invalid(f"{path}.role", "must be user, assistant, system or developer")
-        self._put(role, *read_content(found.content, f"{path}.content"))
+        parts = read_content(found.content, f"{path}.content")
+        if parts:  # nothing was said in an empty message
+            self._put(role, *parts)
 
     def _result(self, raw: msgspec.Raw, path: str) -> ToolResult:
         try:
-            found = msgspec.json.decode(raw, type=_Result)
+            found = _RESULT.decode(raw)
         except UNREADABLE:
             raise invalid(path, "must hold call_id and output") from None
         name = self._names.get(found.call_id)
@@ -184,7 +191,7 @@ class _History:
 
     def _reasoning(self, raw: msgspec.Raw, path: str) -> None:
         try:
-            found = msgspec.json.decode(raw, type=Reasoning)
+            found = REASONING.decode(raw)
         except UNREADABLE:
             raise invalid(path, "is no reasoning item") from None
         signed = found.signed_call

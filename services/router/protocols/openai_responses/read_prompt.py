@@ -1,7 +1,5 @@
 """A Responses request in the neutral form. Pure."""
 
-from collections.abc import Mapping
-
 import msgspec
 
 from penstock.contracts.errors import Code, Failure
@@ -9,7 +7,10 @@ from penstock.contracts.llm import OPENAI_RESPONSES
 from services.router.fault import NOTHING
 from services.router.protocols.openai_responses.read_items import read_items, user_says
 from services.router.protocols.openai_responses.reading import (
-    UNREADABLE,
+    FIELDS,
+    NAMED_TEXTS,
+    TEXT,
+    TEXTS,
     Fields,
     decoded,
     fields_of,
@@ -111,9 +112,9 @@ def _turns(instructions: str, items: str | list[msgspec.Raw]) -> tuple[Turn, ...
     return (Turn("system", (Text(instructions),)), *said) if instructions else said
 
 
-def _metadata(fields: Fields) -> Mapping[str, str]:
+def _metadata(fields: Fields) -> dict[str, str]:
     raw = present(fields, "metadata")
-    return {} if raw is None else decoded(raw, dict[str, str], "metadata", "an object of strings")
+    return {} if raw is None else decoded(raw, NAMED_TEXTS, "metadata", "an object of strings")
 
 
 def _included(extras: dict[str, msgspec.Raw]) -> frozenset[str]:
@@ -121,7 +122,7 @@ def _included(extras: dict[str, msgspec.Raw]) -> frozenset[str]:
     raw = extras.pop("include", None)
     if raw is None:
         return frozenset()
-    found = decoded(raw, list[str], "include", "a list of strings")
+    found = decoded(raw, TEXTS, "include", "a list of strings")
     rest = [name for name in found if name not in (SEALED, LOGPROBS)]
     if rest:
         extras["include"] = raw_of(rest)
@@ -136,6 +137,9 @@ class _Format(msgspec.Struct):
     schema: msgspec.Raw = NOTHING
 
 
+_FORMATS = msgspec.json.Decoder(_Format)
+
+
 def _format(extras: dict[str, msgspec.Raw]) -> Format | None:
     """What remains of `text` (its verbosity) stays an extra."""
     rest = without_nulls(fields_of(extras, "text"))
@@ -145,7 +149,7 @@ def _format(extras: dict[str, msgspec.Raw]) -> Format | None:
         extras["text"] = raw_of(rest)
     if raw is None:
         return None
-    found = decoded(raw, _Format, "text.format", "an object with a type")
+    found = decoded(raw, _FORMATS, "text.format", "an object with a type")
     match found.type:
         case "text":
             return Format("text")
@@ -162,7 +166,7 @@ def _format(extras: dict[str, msgspec.Raw]) -> Format | None:
 def _reasoning(extras: dict[str, msgspec.Raw], kept: bool) -> Reasoning | None:
     """What remains of `reasoning` stays an extra."""
     raw = extras.pop("reasoning", None)
-    rest = {} if raw is None else decoded(raw, dict[str, msgspec.Raw], "reasoning", "an object")
+    rest = {} if raw is None else decoded(raw, FIELDS, "reasoning", "an object")
     rest = without_nulls(rest)
     named = _word(rest.pop("effort", None), "reasoning.effort")
     summaries = [_word(rest.pop(name, None), f"reasoning.{name}") for name in ("summary", "generate_summary")]
@@ -178,9 +182,4 @@ def _reasoning(extras: dict[str, msgspec.Raw], kept: bool) -> Reasoning | None:
 
 
 def _word(raw: msgspec.Raw | None, path: str) -> str:
-    if raw is None:
-        return ""
-    try:
-        return msgspec.json.decode(raw, type=str)
-    except UNREADABLE:
-        raise invalid(path, "must be a string") from None
+    return "" if raw is None else decoded(raw, TEXT, path, "a string")

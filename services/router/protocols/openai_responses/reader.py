@@ -29,7 +29,7 @@ from services.router.protocols.openai_responses.event import (
     read_event,
 )
 from services.router.protocols.openai_responses.output import read_item, signed_call_of
-from services.router.protocols.openai_responses.read_items import CALLS, PARAGRAPH, Head
+from services.router.protocols.openai_responses.read_items import CALLS, HEAD, PARAGRAPH, Head
 from services.router.protocols.openai_responses.reading import UNREADABLE
 from services.router.protocols.openai_responses.response import finish_of
 from services.router.protocols.openai_responses.seal import own_id
@@ -200,7 +200,7 @@ class ResponsesReader:
 
 def _head(item: msgspec.Raw) -> Head:
     try:
-        return msgspec.json.decode(item, type=Head)
+        return HEAD.decode(item)
     except UNREADABLE:
         raise Fault(FaultKind.GARBAGE, "the provider's stream holds an item that is none", sent=True) from None
 

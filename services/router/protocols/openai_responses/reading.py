@@ -12,7 +12,14 @@ Fields = Mapping[str, msgspec.Raw]
 Json = dict[str, object]
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-NULL = msgspec.Raw(b"null")
+TEXT = msgspec.json.Decoder(str)
+FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+TEXTS = msgspec.json.Decoder(list[str])
+NAMED_TEXTS = msgspec.json.Decoder(dict[str, str])
+_NUMBER = msgspec.json.Decoder(float)
+_FLAG = msgspec.json.Decoder(bool)
+_WHOLE = msgspec.json.Decoder(int)
 
 
 def invalid(path: str, why: str) -> Failure:
@@ -36,10 +43,10 @@ def present(fields: Fields, name: str) -> msgspec.Raw | None:
     return None if is_null(raw) else raw
 
 
-def decoded(raw: msgspec.Raw, kind: type[T], path: str, what: str) -> T:
+def decoded(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T], path: str, what: str) -> T:
     """Raises INVALID: `path` must be `what`."""
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return decoder.decode(raw)
     except UNREADABLE:
         raise invalid(path, f"must be {what}") from None
 
@@ -47,19 +54,19 @@ def decoded(raw: msgspec.Raw, kind: type[T], path: str, what: str) -> T:
 def text(fields: Fields, name: str) -> str:
     """Empty when it is missing."""
     raw = present(fields, name)
-    return "" if raw is None else decoded(raw, str, name, "a string")
+    return "" if raw is None else decoded(raw, TEXT, name, "a string")
 
 
 def number(fields: Fields, name: str) -> float | None:
     """Any number."""
     raw = present(fields, name)
-    return None if raw is None else decoded(raw, float, name, "a number")
+    return None if raw is None else decoded(raw, _NUMBER, name, "a number")
 
 
 def flag(fields: Fields, name: str) -> bool | None:
     """True or false."""
     raw = present(fields, name)
-    return None if raw is None else decoded(raw, bool, name, "true or false")
+    return None if raw is None else decoded(raw, _FLAG, name, "true or false")
 
 
 def whole(fields: Fields, name: str, at_least: int = 1) -> int | None:
@@ -67,7 +74,7 @@ def whole(fields: Fields, name: str, at_least: int = 1) -> int | None:
     raw = present(fields, name)
     if raw is None:
         return None
-    found = decoded(raw, int, name, f"a whole number of at least {at_least}")
+    found = decoded(raw, _WHOLE, name, f"a whole number of at least {at_least}")
     if found < at_least:
         raise invalid(name, f"must be a whole number of at least {at_least}")
     return found
@@ -76,7 +83,7 @@ def whole(fields: Fields, name: str, at_least: int = 1) -> int | None:
 def fields_of(fields: Fields, name: str) -> dict[str, msgspec.Raw]:
     """The object's values, still raw; empty when it is missing."""
     raw = present(fields, name)
-    return {} if raw is None else decoded(raw, dict[str, msgspec.Raw], name, "an object")
+    return {} if raw is None else decoded(raw, FIELDS, name, "an object")
 
 
 def without_nulls(fields: Fields) -> dict[str, msgspec.Raw]:

@@ -64,6 +64,11 @@ def thinking_of(text: str, encrypted: str, item_id: str) -> Thinking:
     return Thinking(text, found.signature, found.sealed, "" if is_ours(encrypted) else own)
 
 
+def id_for(part: Thinking, made_up: str) -> str:
+    """The id of its item: its own, or one that says nothing."""
+    return part.id if part.id and part.id != NAMELESS else made_up
+
+
 def own_id(item_id: str) -> str:
     """The id of a reasoning item, unless the router made it up."""
     return "" if item_id.startswith(MADE_UP) else item_id

@@ -17,8 +17,8 @@ from services.router.protocols.openai_responses.event import (
     Event,
     read_event,
 )
-from services.router.protocols.openai_responses.read_items import Head
-from services.router.protocols.openai_responses.reading import UNREADABLE, raw_of
+from services.router.protocols.openai_responses.read_items import HEAD
+from services.router.protocols.openai_responses.reading import FIELDS, UNREADABLE, raw_of
 from services.router.protocols.openai_responses.response import Whole, read_usage
 from services.router.protocols.protocol import Sort, Told
 from services.router.sse import SseEvent
@@ -72,7 +72,7 @@ class ResponsesTap:
         self.done = True
         self.response = bytes(found.response)
         if not whole.output and self._items:
-            fields = msgspec.json.decode(found.response, type=dict[str, msgspec.Raw])
+            fields = FIELDS.decode(found.response)
             fields["output"] = raw_of([self._items[at] for at in sorted(self._items)])
             self.response = msgspec.json.encode(fields)
         self._items.clear()
@@ -126,6 +126,6 @@ _EMPTY = frozenset({b'""', b"null"})
 
 def _kind(item: msgspec.Raw) -> str:
     try:
-        return msgspec.json.decode(item, type=Head).type or ""
+        return HEAD.decode(item).type or ""
     except UNREADABLE:
         return ""

@@ -14,6 +14,7 @@ from penstock.contracts.llm import OPENAI_RESPONSES
 from services.router.fault import NOTHING
 from services.router.protocols.loss import Losses
 from services.router.protocols.openai_responses.reading import (
+    RAWS,
     UNREADABLE,
     Json,
     decoded,
@@ -60,6 +61,12 @@ class _Group(msgspec.Struct, tag="namespace"):
     tools: list[_Member]
 
 
+_TOOLS = msgspec.json.Decoder(_Tool)
+_KINDS = msgspec.json.Decoder(_Kind)
+_GROUPS = msgspec.json.Decoder(_Group)
+_CHOICES = msgspec.json.Decoder(str | _Chosen)
+
+
 class Offered(msgspec.Struct, frozen=True):
     """`groups`: what each namespace says of itself, by its name."""
 
@@ -90,9 +97,10 @@ def read_tools(raw: msgspec.Raw | None) -> Offered:
         return Offered()
     found: list[Tool | ServerTool] = []
     groups: dict[str, str] = {}
-    for at, one in enumerate(decoded(raw, list[msgspec.Raw], "tools", "a list")):
+    listed = decoded(raw, RAWS, "tools", "a list")
+    for at, one in enumerate(listed):
         path = f"tools.{at}"
-        kind = decoded(one, _Kind, path, "an object with a type").type
+        kind = decoded(one, _KINDS, path, "an object with a type").type
         if kind == "namespace":
             group = _tool(one, path)
             groups[group.name or ""] = group.description or ""
@@ -110,9 +118,9 @@ def groups(raw: msgspec.Raw | None) -> dict[str, tuple[str, str]]:
     if raw is None or b'"namespace"' not in bytes(raw):
         return {}
     found: dict[str, tuple[str, str]] = {}
-    for one in decoded(raw, list[msgspec.Raw], "tools", "a list"):
+    for one in decoded(raw, RAWS, "tools", "a list"):
         try:
-            group = msgspec.json.decode(one, type=_Group)
+            group = _GROUPS.decode(one)
         except UNREADABLE:
             continue  # some other tool
         for tool in group.tools:
@@ -122,7 +130,7 @@ def groups(raw: msgspec.Raw | None) -> dict[str, tuple[str, str]]:
 
 def _tool(raw: msgspec.Raw, path: str) -> _Tool:
     try:
-        found = msgspec.json.decode(raw, type=_Tool)
+        found = _TOOLS.decode(raw)
     except UNREADABLE:
         raise invalid(path, "is malformed") from None
     if not found.name:
@@ -153,7 +161,7 @@ def read_choice(
     if raw is None:
         return (None if parallel is None else ToolChoice(parallel=parallel)), tools, False
     try:
-        chosen = msgspec.json.decode(raw, type=str | _Chosen)
+        chosen = _CHOICES.decode(raw)
     except UNREADABLE:
         raise invalid("tool_choice", "must be a word or an object with a type") from None
     if isinstance(chosen, str):

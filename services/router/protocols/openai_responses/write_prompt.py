@@ -5,7 +5,7 @@ import msgspec
 from penstock.contracts.llm import OPENAI_CHAT, OPENAI_RESPONSES
 from services.router.protocols.loss import Losses
 from services.router.protocols.openai_responses.read_prompt import GROUPS, LOGPROBS, SEALED
-from services.router.protocols.openai_responses.reading import UNREADABLE, Json
+from services.router.protocols.openai_responses.reading import FIELDS, NAMED_TEXTS, TEXTS, UNREADABLE, Json
 from services.router.protocols.openai_responses.tools import write_choice, write_tools
 from services.router.protocols.openai_responses.write_items import write_items
 from services.router.protocols.prompt import Effort, Format, Prompt, Reasoning, Sampling
@@ -47,7 +47,7 @@ def _tools(made: Json, prompt: Prompt, extras: dict[str, msgspec.Raw], losses: L
     described: dict[str, str] = {}
     if prompt.origin == OPENAI_RESPONSES and (raw := extras.pop(GROUPS, None)) is not None:
         try:
-            described = msgspec.json.decode(raw, type=dict[str, str])
+            described = NAMED_TEXTS.decode(raw)
         except UNREADABLE:
             losses.note(GROUPS, "descriptions of groups of tools are not carried")
     tools = write_tools(prompt.tools, described, prompt.origin, losses)
@@ -67,7 +67,7 @@ def _form(made: Json, prompt: Prompt, extras: dict[str, msgspec.Raw]) -> None:
     if prompt.origin == OPENAI_CHAT and (verbosity := extras.pop("verbosity", None)) is not None:
         text["verbosity"] = verbosity
     if prompt.origin == OPENAI_RESPONSES and (rest := extras.pop("text", None)) is not None:
-        text |= msgspec.json.decode(rest, type=dict[str, msgspec.Raw])
+        text |= FIELDS.decode(rest)
     if text:
         made["text"] = text
 
@@ -114,7 +114,7 @@ def _reasoning(made: Json, prompt: Prompt, extras: dict[str, msgspec.Raw], losse
     if asked.summary or asked.shown:
         written["summary"] = asked.summary or "auto"
     if prompt.origin == OPENAI_RESPONSES and (rest := extras.pop("reasoning", None)) is not None:
-        written |= msgspec.json.decode(rest, type=dict[str, msgspec.Raw])
+        written |= FIELDS.decode(rest)
     if written:
         made["reasoning"] = written
     return [SEALED] if asked.kept else []
@@ -153,7 +153,7 @@ def _rest(made: Json, prompt: Prompt, losses: Losses) -> None:
 def _extras(made: Json, origin: str, extras: dict[str, msgspec.Raw], include: list[str], losses: Losses) -> None:
     if origin == OPENAI_RESPONSES:
         if (raw := extras.pop("include", None)) is not None:
-            include = [*include, *msgspec.json.decode(raw, type=list[str])]
+            include = [*include, *TEXTS.decode(raw)]
         made |= extras
     elif origin == OPENAI_CHAT:
         made |= {name: raw for name in _SHARED if (raw := extras.pop(name, None)) is not None}

@@ -28,7 +28,7 @@ from services.router.protocols.openai_responses.response import (
     response,
     response_id,
 )
-from services.router.protocols.openai_responses.seal import MADE_UP
+from services.router.protocols.openai_responses.seal import MADE_UP, id_for
 from services.router.protocols.openai_responses.tools import groups
 from services.router.protocols.part import Opaque, Refusal, Text, Thinking, ToolCall
 from services.router.protocols.protocol import Shape
@@ -194,7 +194,7 @@ class ResponsesWriter:
 
     def _begin_thinking(self, number: int, part: Thinking) -> bytes:
         before = self._leave_message()
-        item_id = part.id or self._numbering.item(MADE_UP, len(self._items))
+        item_id = id_for(part, self._numbering.item(MADE_UP, len(self._items)))
         index, event = self._added({"id": item_id, "type": "reasoning", "summary": []})
         self._live[number] = _Live(msgspec.structs.replace(part, text=""), item_id, index)
         return before + event + self._grow(Grown(number, text=part.text))
