@@ -146,6 +146,7 @@ def test_messages_without_such_thoughts_pass_as_they_are() -> None:
         (b'{"messages":[', ""),
         (b"[1]", ""),
         (b"\xff\xfe{}", ""),
+        (request(b'"x":{"\xff":1}'), ""),
         (b'{"messages":' + b"[" * 100_000, ""),
         (b"{}", "messages"),
         (b'{"messages":"hello"}', "messages"),
