@@ -101,6 +101,8 @@ class Cached:
             if request.cache == ONLY:
                 raise Failure(Code.NOT_FOUND, f"answers of {asked.alias.name} are not kept")
             return None
+        if rules.scope == "tenant" and asked.stored is not None and asked.stored.stores:
+            return None  # what one user keeps another cannot continue
         claims = self._identities.claims(meta)
         circle = keys.Circle(
             claims.tenant,

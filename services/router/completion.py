@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -35,12 +35,15 @@ from services.router.minted import Minted, artefacts_of, may_hold
 from services.router.models import Models
 from services.router.passage import Passage, Terms, passage
 from services.router.price import worst_case
+from services.router.protocols.openai_responses.body import ResponsesBody
 from services.router.protocols.protocol import Body, Needs, Protocol, Shape, Target
 from services.router.providers.provider import Ask
 from services.router.providers.table import Providers
 from services.router.relay import Out, Relay
+from services.router.responses_keeper import Keeper, Keeping, Owner
 
 Made = TypeVar("Made")
+NOBODY = Owner("", "")
 
 COMPLETE = "model.complete"
 OUTPUT_GUESS_TOKENS = 4096
@@ -65,6 +68,9 @@ class Asked:
     template: str = ""
     minted: Mapping[str, str] = field(default_factory=dict)
     """Where what the conversation holds was minted, as far as it is known."""
+    owner: Owner = NOBODY
+    stored: ResponsesBody | None = None
+    """Where the protocol keeps conversations: the caller's own request, with what it continues."""
 
     def shape(self, model: str, id: str = "") -> Shape:
         """How an answer of the provider's `model` is to be written."""
@@ -83,10 +89,12 @@ class Completions:
         providers: Providers,
         protocols: Mapping[str, Protocol],
         minted: Minted,
+        keeper: Keeper,
         identities: Identities,
         clock: Clock,
     ) -> None:
         self._minted = minted
+        self._keeper = keeper
         self._identities = identities
         self._config = config
         self._models = models
@@ -107,9 +115,10 @@ class Completions:
             attempt.losses = way.losses.all
             attempt.result_digest = await digest(raw)
             await self._note(asked, attempt)
+            await self._keeper.keep(asked.owner, asked.stored, answer, attempt.deployment.endpoint)
             return Completion(msgspec.Raw(answer), attempt.served())
 
-        return await self._chain.run(asked.alias, asked.need, asked.wanted, work)
+        return await self._chain.run(asked.alias, asked.need, asked.wanted, work, self._copy(asked))
 
     async def stream(self, asked: Asked, out: Out) -> CompletionEnd:
         """Frames of whole server-sent events, after a head where one is wanted."""
@@ -120,9 +129,12 @@ class Completions:
             ask = await self._ask(asked, attempt, way)
             conveyor = way.conveyor()
             attempt.told = conveyor.told
-            headed = _Headed(out, attempt) if asked.request.headed else out
             relay = Relay(
-                attempt, conveyor, headed, event_max_bytes=config.event_max_bytes, held_max_bytes=config.held_max_bytes
+                attempt,
+                conveyor,
+                self._outward(asked, attempt, out),
+                event_max_bytes=config.event_max_bytes,
+                held_max_bytes=config.held_max_bytes,
             )
             attempt.sent = True
             async with self._providers[attempt.deployment.provider].stream(ask) as pieces:
@@ -131,7 +143,7 @@ class Completions:
             await self._note(asked, attempt)
             return attempt
 
-        attempt = await self._chain.run(asked.alias, asked.need, asked.wanted, work)
+        attempt = await self._chain.run(asked.alias, asked.need, asked.wanted, work, self._copy(asked))
         return CompletionEnd(attempt.served(), attempt.told.finish)
 
     async def read(self, request: CompletionRequest, meta: Meta) -> Asked:
@@ -143,6 +155,10 @@ class Completions:
         alias = self._models.named(request.model, CHAT)
         raw = bytes(request.body)
         body: Body = await off_loop(len(raw), surface.read, raw, request.model)
+        claims = self._identities.claims(meta)
+        owner = Owner(claims.tenant, claims.sub)
+        stored = await self._keeper.opened(owner, body)
+        body = stored or body
         template, title = request.prompt, ""
         if template is not None:
             found = catalogue.templates.find(template)
@@ -163,13 +179,14 @@ class Completions:
             input_tokens=body.size.likely,
             reserve=reserve,
         )
-        claims = self._identities.claims(meta)
         need = need_of(request, body, alias, claims.tenant, claims.sub)
         minted: Mapping[str, str] = {}
         if alias.endpoints > 1 and may_hold(raw):
             minted = await self._minted.endpoints(claims.tenant, artefacts_of(body.prompt()))
         created = int(self._clock.now())
-        return Asked(request, surface, body, alias, need, wanted, Terms(request.losses), created, title, minted)
+        return Asked(
+            request, surface, body, alias, need, wanted, Terms(request.losses), created, title, minted, owner, stored
+        )
 
     def _way(self, asked: Asked, attempt: Attempt, *, streamed: bool) -> Passage:
         deployment = attempt.deployment
@@ -183,12 +200,34 @@ class Completions:
         )
         shape = asked.shape(deployment.model, attempt.id)
         foreign = frozenset(name for name, endpoint in asked.minted.items() if endpoint != deployment.endpoint)
-        body = Composed(asked.surface, asked.body, foreign=foreign) if foreign else asked.body
+        body = asked.body
+        if isinstance(body, ResponsesBody) and OPENAI_RESPONSES not in deployment.protocols:
+            body = body.honoured_at(deployment.endpoint)
+        if foreign:
+            body = Composed(asked.surface, body, foreign=foreign)
         way = passage(self._protocols, asked.surface.name, deployment.protocols, body, target, shape, asked.terms)
         if foreign:
             way.losses.note("messages", "thoughts and signatures that another endpoint minted are left out")
         attempt.surface, attempt.wire, attempt.template = asked.surface.name, way.wire, asked.template
         return way
+
+    def _copy(self, asked: Asked) -> Callable[[Attempt], Awaitable[None]]:
+        """The same for a deployment whose answer nobody sees: whole, and nothing of it is kept."""
+
+        async def work(attempt: Attempt) -> None:
+            way = self._way(asked, attempt, streamed=False)
+            ask = await self._ask(asked, attempt, way)
+            attempt.sent = True
+            raw = await self._providers[attempt.deployment.provider].whole(ask)
+            _, attempt.told = await off_loop(len(raw), way.answer, raw)
+            attempt.result_digest = await digest(raw)
+
+        return work
+
+    def _outward(self, asked: Asked, attempt: Attempt, out: Out) -> Out:
+        if asked.stored is not None:
+            out = Keeping(out, self._keeper, asked.owner, asked.stored, attempt.deployment.endpoint)
+        return _Headed(out, attempt) if asked.request.headed else out
 
     async def _note(self, asked: Asked, attempt: Attempt) -> None:
         if attempt.told.artefacts:

@@ -12,6 +12,9 @@ from penstock.contracts.llm import (
     ModelsRequest,
     Reranked,
     RerankRequest,
+    ResponseDeleted,
+    ResponseRef,
+    StoredResponse,
     TokenCount,
 )
 from penstock.contracts.meta import Meta
@@ -24,6 +27,7 @@ from services.router.counting import Counting
 from services.router.deployment import CHAT, EMBEDDINGS
 from services.router.models import Models as LoadedModels
 from services.router.relay import Out
+from services.router.responses_desk import ResponsesDesk
 from services.router.vectors import EMBED, RERANKING, Vectors
 
 ASKED_AT_ONCE = 200
@@ -40,8 +44,10 @@ class Handlers:
         cached: Cached,
         counting: Counting,
         vectors: Vectors,
+        desk: ResponsesDesk,
         boundary: Boundary,
     ) -> None:
+        self._desk = desk
         self._cached = cached
         self._models = models
         self._completions = completions
@@ -68,6 +74,14 @@ class Handlers:
     async def rerank(self, request: RerankRequest, meta: Meta) -> Reranked:
         """Documents, the best first."""
         return await self._vectors.rerank(request, meta)
+
+    async def response(self, request: ResponseRef, meta: Meta) -> StoredResponse:
+        """One that was kept for its owner."""
+        return await self._desk.get(request, meta)
+
+    async def delete_response(self, request: ResponseRef, meta: Meta) -> ResponseDeleted:
+        """Forgets it."""
+        return await self._desk.delete(request, meta)
 
     async def models(self, request: ModelsRequest, meta: Meta) -> Models:
         """The aliases that policy lets the caller use."""

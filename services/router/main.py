@@ -8,7 +8,17 @@ from typing import NoReturn
 
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
-from penstock.contracts.subjects import LLM_COMPLETE, LLM_COUNT, LLM_EMBED, LLM_MODELS, LLM_RERANK, LLM_STREAM, ROUTER
+from penstock.contracts.subjects import (
+    LLM_COMPLETE,
+    LLM_COUNT,
+    LLM_EMBED,
+    LLM_MODELS,
+    LLM_RERANK,
+    LLM_RESPONSE_DELETE,
+    LLM_RESPONSE_GET,
+    LLM_STREAM,
+    ROUTER,
+)
 from penstock.kit.service import Background, Parts, Service, answer, run, stream
 from penstock.kit.store import Store
 from services.router.board import Board
@@ -27,6 +37,9 @@ from services.router.models import Models
 from services.router.models_file import BadModelsFile
 from services.router.protocols.table import PROTOCOLS
 from services.router.providers.table import providers
+from services.router.responses_desk import ResponsesDesk
+from services.router.responses_keeper import Keeper
+from services.router.responses_state import ResponsesState, StateLimits
 from services.router.sharing import Sharing
 from services.router.vectors import Vectors
 
@@ -57,6 +70,8 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         stream(LLM_STREAM, handlers.stream, in_flight_max=config.streams_max),
         answer(LLM_COUNT, handlers.count, in_flight_max=config.calls_max),
         answer(LLM_RERANK, handlers.rerank, in_flight_max=config.calls_max),
+        answer(LLM_RESPONSE_GET, handlers.response, in_flight_max=config.calls_max),
+        answer(LLM_RESPONSE_DELETE, handlers.delete_response, in_flight_max=config.calls_max),
         answer(LLM_EMBED, handlers.embed, in_flight_max=config.calls_max),
         answer(LLM_MODELS, handlers.models, in_flight_max=config.calls_max),
     ]
@@ -76,8 +91,11 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
 
 def _handlers(config: Config, parts: Parts, models: Models, chain: Chain, http: Http, kept: Store | None) -> Handlers:
     table = providers(http, response_max_bytes=config.response_max_bytes)
+    state = None if kept is None else ResponsesState(kept, parts.clock, _limits(config))
     minted = Minted(kept, timeout_s=config.cache_timeout_s)
-    completions = Completions(config, models, chain, table, PROTOCOLS, minted, parts.identities, parts.clock)
+    completions = Completions(
+        config, models, chain, table, PROTOCOLS, minted, Keeper(state, parts.log), parts.identities, parts.clock
+    )
     counting = Counting(config, models, chain, table, PROTOCOLS, parts.boundary, parts.clock)
     vectors = Vectors(config, models, chain, table, parts.clock)
     shelf = None
@@ -86,7 +104,17 @@ def _handlers(config: Config, parts: Parts, models: Models, chain: Chain, http: 
             kept, parts.clock, timeout_s=config.cache_timeout_s, tenant_max_bytes=config.cache_tenant_max_bytes
         )
     cached = Cached(completions, vectors, shelf, parts)
-    return Handlers(models, completions, cached, counting, vectors, parts.boundary)
+    desk = ResponsesDesk(state, parts.boundary, parts.identities)
+    return Handlers(models, completions, cached, counting, vectors, desk, parts.boundary)
+
+
+def _limits(config: Config) -> StateLimits:
+    return StateLimits(
+        config.responses_keep_s,
+        config.responses_tenant_max_bytes,
+        config.responses_history_max_bytes,
+        config.responses_turns_max,
+    )
 
 
 def _chain(config: Config, board: Board, parts: Parts) -> Chain:
