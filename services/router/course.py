@@ -80,6 +80,7 @@ class Course(Generic[Result]):
         self._faults: dict[str, Fault] = {}
         self._told: list[Fault] = []
         self._dead: set[tuple[str, int]] = set()
+        self._shown: dict[str, int] = {}
         self._hops = 0
         self._counted = 0
 
@@ -150,6 +151,7 @@ class Course(Generic[Result]):
         claim = partial(race.claim, number) if race is not None else None
         while (key := self._key(candidate.deployment)) is not None and self._hops < self._means.rules.hops_max:
             self._hops += 1
+            self._shown[candidate.deployment.id] = key
             attempt = Attempt(
                 self._wanted,
                 candidate.deployment.with_key(key),
@@ -213,7 +215,8 @@ class Course(Generic[Result]):
 
     def _key(self, deployment: Deployment) -> int | None:
         """The key to show next, of those that neither rest nor were refused in this request; None when none is left.
-        Keys take turns, but a session keeps its own: caches of prompts belong to an account."""
+        A request stays with its key while that may be shown. Keys take turns, but a session keeps its own: caches of
+        prompts belong to an account."""
         standing = self._means.board.standings.get(deployment.id, UNSEEN)
         usable = [
             key
@@ -222,6 +225,8 @@ class Course(Generic[Result]):
         ]
         if len(usable) < 2:
             return usable[0] if usable else None
+        if (shown := self._shown.get(deployment.id)) in usable:
+            return shown
         if self._need.session:
             return max(usable, key=lambda key: drawn("key", self._need.session, deployment.name, str(key)))
         return usable[self._means.board.turn(deployment) % len(usable)]

@@ -16,7 +16,7 @@ from tests.support.model_server import Line, Received, Reply, plain, streamed
 @pytest.fixture
 def keeping(plane: Plane) -> Plane:
     """`chat` keeps answers."""
-    plane.aliases["chat"] = {"deployments": ["one", "two"], "cache": {}}  # type: ignore[assignment]  # the long form
+    plane.aliases["chat"] = {"deployments": ["one", "two"], "cache": {}}
     plane.config = msgspec.structs.replace(plane.config, store_url=Secret(plane.valkey.url))
     return plane
 
@@ -164,7 +164,7 @@ async def test_a_question_that_means_the_same_gets_the_same_answer(keeping: Plan
     keeping.deploy("vectors", "one-e", kinds=["embeddings"])
     keeping.default = {"embed": "vectors"}
     cache = {"similarity": 0.95}
-    keeping.aliases["chat"] = {"deployments": ["one", "two"], "cache": cache}  # type: ignore[assignment]  # the long form
+    keeping.aliases["chat"] = {"deployments": ["one", "two"], "cache": cache}
     async with keeping.router():
         await ask(keeping, "What is the capital of France?")
         near = await ask(keeping, "What is the capital of Franze?")
