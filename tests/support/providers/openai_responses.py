@@ -121,7 +121,7 @@ def _output(said: Said) -> list[Json]:
         summary = [{"type": "summary_text", "text": said.thought}]
         items.append(
             {
-                "id": "rs_wire1",
+                "id": f"rs_wire{said.number}",
                 "type": "reasoning",
                 "summary": summary,
                 "encrypted_content": said.signature,
@@ -131,12 +131,12 @@ def _output(said: Said) -> list[Json]:
     if said.pieces:
         content = [{"type": "output_text", "text": said.text, "annotations": [], "logprobs": []}]
         items.append(
-            {"id": "msg_wire1", "type": "message", "role": "assistant", "status": "completed", "content": content}
+            {"id": f"msg_wire{said.number}", "type": "message", "role": "assistant", "status": "completed", "content": content}
         )
     for id, name, arguments in said.calls:
         items.append(
             {
-                "id": f"fc_{id}",
+                "id": f"fc_{id}_{said.number}",
                 "type": "function_call",
                 "call_id": id,
                 "name": name,
@@ -156,7 +156,7 @@ def _response(said: Said, status: str, output: list[Json]) -> Json:
         "total_tokens": INPUT + OUTPUT,
     }
     return {
-        "id": "resp_wire1",
+        "id": f"resp_wire{said.number}",
         "object": "response",
         "created_at": 1_790_000_000,
         "model": MODEL,

@@ -38,6 +38,8 @@ class Said:
     cut: bool = False
     status: int = 200
     error: str = ""
+    number: int = 1
+    """Of the answer, for its id."""
 
     @property
     def text(self) -> str:

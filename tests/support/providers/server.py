@@ -87,6 +87,7 @@ class Providers:
         seen.streamed = seen.streamed if streamed is None else streamed
         self.received.append(Request(wire.name, request.path_qs, dict(request.headers), body, seen))
         said = say(seen)
+        said.number = len(self.received)
         if said.status != 200:
             return web.json_response(wire.error(said.status, said.error), status=said.status)
         if not seen.streamed:
