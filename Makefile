@@ -33,6 +33,9 @@ docs: setup      ## make the reference pages and the broker table from the code
 faults: setup    ## kills, pauses and cuts, the long ones too (minutes)
 	$(BIN)/pytest tests/faults --timeout=600
 
+fuzz: setup      ## look for crashes in what is read of callers and providers, led by coverage (FUZZ_S seconds for each target; Linux)
+	$(BIN)/python -m tests.fuzz
+
 bench: setup     ## figures for this machine, nothing else running (tests/bench/README.md says how to read them)
 	for bench in bus_call bus_stream bus_pull audit_ingest chat up; do echo "$$bench"; $(BIN)/python -m tests.bench.$$bench || exit 1; done
 
@@ -40,7 +43,7 @@ compose-test: setup  ## the compose file, with real containers (needs docker)
 	$(BIN)/pytest tests -m compose --timeout=600
 
 clean:           ## remove what was made here, .venv and .penstock too
-	rm -rf .venv .penstock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	rm -rf .venv .penstock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo run test check docs faults bench compose-test clean
+.PHONY: help setup demo run test check docs faults fuzz bench compose-test clean

@@ -6,10 +6,11 @@ import msgspec
 
 from penstock.contracts.llm import GEMINI_GENERATE
 from services.router.protocols.answer import Answer, AnswerPart, Choice, Finish
+from services.router.protocols.gemini_generate.counts import written_counts
 from services.router.protocols.gemini_generate.fields import Fields, Malformed
-from services.router.protocols.gemini_generate.finish import STOPPED, finish_of, reason_of, written_usage
+from services.router.protocols.gemini_generate.finish import STOPPED, finish_of, reason_of
 from services.router.protocols.gemini_generate.parts import read_part
-from services.router.protocols.gemini_generate.response import Candidate, read_response
+from services.router.protocols.gemini_generate.response import Candidate, Shown, read_response
 from services.router.protocols.gemini_generate.spelled import CANDIDATE_FIELDS, NAMESPACE_END, Spelled, spell_parts
 from services.router.protocols.gemini_generate.tap import told_of
 from services.router.protocols.loss import Losses
@@ -45,14 +46,16 @@ def read_answer(body: bytes) -> tuple[Answer, Told]:
         raise error.garbage() from None
 
 
-def answer_parts(raw: msgspec.Raw, path: str, ids: CallIds, choice: int) -> tuple[AnswerPart, ...]:
+def answer_parts(piece: Shown, path: str, ids: CallIds, choice: int) -> tuple[AnswerPart, ...]:
     """One part of an answer, or two, or none. What only Gemini's own clients understand stays as it is."""
     left: Fields = {}
     made: list[AnswerPart] = []
-    for part in read_part(raw, path, left):
+    for part in read_part(piece.raw, path, left, piece.fields):
         match part:
             case Media() | ToolResult():
-                return (Opaque(GEMINI_GENERATE, "inlineData" if isinstance(part, Media) else "functionResponse", raw),)
+                return (
+                    Opaque(GEMINI_GENERATE, "inlineData" if isinstance(part, Media) else "functionResponse", piece.raw),
+                )
             case ToolCall():
                 namespace, end, name = part.name.rpartition(NAMESPACE_END)
                 named = msgspec.structs.replace(part, name=name, namespace=namespace) if end and name else part
@@ -66,9 +69,7 @@ def answer_parts(raw: msgspec.Raw, path: str, ids: CallIds, choice: int) -> tupl
 
 def beside(candidate: Candidate) -> list[Opaque]:
     """Sources, citations, log probabilities: what stands beside the content and belongs to it."""
-    return [
-        Opaque(GEMINI_GENERATE, name, value) for name, value in candidate.fields.items() if name in CANDIDATE_FIELDS
-    ]
+    return [Opaque(GEMINI_GENERATE, name, value) for name, value in candidate.beside.items()]
 
 
 def write_answer(answer: Answer, shape: Shape, losses: Losses) -> bytes:
@@ -80,7 +81,7 @@ def write_answer(answer: Answer, shape: Shape, losses: Losses) -> bytes:
         ]
     }
     if answer.usage is not None:
-        made["usageMetadata"] = written_usage(answer.usage)
+        made["usageMetadata"] = written_counts(answer.usage)
     made["modelVersion"] = shape.model or answer.model
     made["responseId"] = answer.id or shape.id
     return msgspec.json.encode(made)
@@ -116,8 +117,8 @@ def _read(body: bytes) -> tuple[Answer, Told]:
     choices: dict[int, Choice] = {}
     for place, candidate in enumerate(response.candidates):
         parts: list[AnswerPart] = []
-        for number, raw in enumerate(candidate.parts):
-            parts += answer_parts(raw, f"candidates.{place}.content.parts.{number}", ids, candidate.number)
+        for number, piece in enumerate(candidate.parts):
+            parts += answer_parts(piece, f"candidates.{place}.content.parts.{number}", ids, candidate.number)
         calls = any(isinstance(part, ToolCall) for part in parts)
         parts += beside(candidate)
         choices[candidate.number] = Choice(tuple(parts), finish_of(candidate.reason or STOPPED, calls=calls))

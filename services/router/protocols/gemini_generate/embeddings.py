@@ -6,8 +6,9 @@ import msgspec
 
 from penstock.contracts.llm import Usage
 from services.router.fault import Fault, FaultKind
+from services.router.protocols.gemini_generate.counts import read_counts
 from services.router.protocols.gemini_generate.fields import Fields, Malformed, checked, fields, items
-from services.router.protocols.gemini_generate.finish import fault_of, usage_of
+from services.router.protocols.gemini_generate.finish import fault_of
 from services.router.protocols.protocol import Told
 
 
@@ -26,7 +27,7 @@ def read(body: bytes, count: int) -> tuple[list[list[float]], Told]:
         if "error" in found:
             raise fault_of(found["error"])
         vectors = [_values(raw, f"embeddings.{number}") for number, raw in enumerate(_vectors(found))]
-        usage = usage_of(found["usageMetadata"]) if "usageMetadata" in found else None
+        usage = read_counts(found["usageMetadata"]) if "usageMetadata" in found else None
     except Malformed as error:
         raise error.garbage() from None
     if len(vectors) != count:

@@ -54,7 +54,11 @@ def checked(body: bytes) -> bytes:
 
 def fields(raw: msgspec.Raw | bytes, path: str) -> Fields:
     """The fields of the message `raw`. Raises Malformed."""
-    return {camel(name): value for name, value in entries(raw, path).items() if not is_null(value)}
+    return {
+        camel(name) if "_" in name else name: value
+        for name, value in entries(raw, path).items()
+        if len(value) != len(_NULL) or bytes(value) != _NULL
+    }
 
 
 def entries(raw: msgspec.Raw | bytes, path: str) -> dict[str, msgspec.Raw]:
@@ -132,7 +136,7 @@ def whole(found: Fields, name: str, path: str) -> int | None:
 
 def is_null(raw: msgspec.Raw) -> bool:
     """Whether a value says that the field is absent."""
-    return len(memoryview(raw)) == len(_NULL) and bytes(raw) == _NULL
+    return len(raw) == len(_NULL) and bytes(raw) == _NULL
 
 
 def on_one_line(raw: msgspec.Raw) -> msgspec.Raw:

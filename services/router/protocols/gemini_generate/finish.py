@@ -1,11 +1,10 @@
-"""Why a model stopped, in Gemini's words and in ours, and what Gemini counts. Pure."""
+"""Why a model stopped or never began, in Gemini's words and in ours. Pure."""
 
 import msgspec
 
-from penstock.contracts.llm import Usage
 from services.router.fault import Fault, FaultKind, ProviderError, read_error, told
 from services.router.protocols.answer import Finish
-from services.router.protocols.gemini_generate.fields import Fields, Malformed, fields, items, text, whole
+from services.router.protocols.gemini_generate.fields import Malformed, fields, text
 
 UNSPECIFIED = "FINISH_REASON_UNSPECIFIED"
 STOPPED = "STOP"
@@ -51,55 +50,6 @@ def reason_of(finish: Finish) -> str:
     return _WRITTEN[finish]
 
 
-def stated(found: Fields, path: str) -> str:
-    """The candidate's `finishReason`; "" while it goes on. Raises Malformed."""
-    reason = text(found, "finishReason", path)
-    return "" if reason == UNSPECIFIED else reason
-
-
-def usage_of(raw: msgspec.Raw) -> Usage:
-    """The vector for a `usageMetadata`. Raises Malformed.
-
-    `promptTokenCount` includes what was cached; thoughts and what the provider's own tools read stand beside the
-    candidates and the prompt. What only the total counts is hidden output. Numbers that contradict one another are
-    bounded, never negative.
-    """
-    found = fields(raw, "usageMetadata")
-    prompt = _count(found, "promptTokenCount")
-    read = min(_count(found, "cachedContentTokenCount"), prompt)
-    tools = _count(found, "toolUsePromptTokenCount")
-    thoughts = _count(found, "thoughtsTokenCount")
-    shown = _count(found, "candidatesTokenCount")
-    hidden = max(_count(found, "totalTokenCount") - prompt - tools - thoughts - shown, 0)
-    heard = max(_sound(found, "promptTokensDetails") - _sound(found, "cacheTokensDetails"), 0)
-    heard = min(heard, prompt - read)
-    return Usage(
-        uncached=prompt - read - heard + tools,
-        cache_read=read,
-        output=shown + thoughts + hidden,
-        reasoning=thoughts + hidden,
-        audio_input=heard,
-        audio_output=min(_sound(found, "candidatesTokensDetails"), shown),
-    )
-
-
-def written_usage(usage: Usage) -> dict[str, object]:
-    """The `usageMetadata` for a vector. What was written to a cache has no word here: it is part of the prompt."""
-    made: dict[str, object] = {
-        "promptTokenCount": usage.input,
-        "candidatesTokenCount": usage.output - usage.reasoning,
-    }
-    if usage.cache_read:
-        made["cachedContentTokenCount"] = usage.cache_read
-    if usage.reasoning:
-        made["thoughtsTokenCount"] = usage.reasoning
-    for name, tokens in (("promptTokensDetails", usage.audio_input), ("candidatesTokensDetails", usage.audio_output)):
-        if tokens:
-            made[name] = [{"modality": "AUDIO", "tokenCount": tokens}]
-    made["totalTokenCount"] = usage.total
-    return made
-
-
 def fault_of(raw: msgspec.Raw) -> Fault:
     """The fault for an `error` value, whose `code` may be missing where its `status` says the same."""
     error = read_error(raw)
@@ -111,13 +61,3 @@ def fault_of(raw: msgspec.Raw) -> Fault:
     if status and "code" not in found:
         error = ProviderError(error.message, error.type, msgspec.Raw(b"%d" % status), error.param)
     return told(error)
-
-
-def _sound(found: Fields, name: str) -> int:
-    path = f"usageMetadata.{name}"
-    held = [fields(raw, path) for raw in items(found.get(name), path)]
-    return sum(_count(one, "tokenCount") for one in held if text(one, "modality", path) == "AUDIO")
-
-
-def _count(found: Fields, name: str) -> int:
-    return max(whole(found, name, "usageMetadata") or 0, 0)

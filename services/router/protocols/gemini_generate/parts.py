@@ -30,10 +30,10 @@ _ABOUT = frozenset({"thought", _SIGNATURE, "partMetadata", "videoMetadata", "med
 _HELD_HERE = ("generativelanguage.googleapis.com/", "gs://")
 
 
-def read_part(raw: msgspec.Raw, path: str, left: Fields) -> tuple[Part, ...]:
+def read_part(raw: msgspec.Raw, path: str, left: Fields, found: Fields | None = None) -> tuple[Part, ...]:
     """One part, or two: words and their signature. None for an empty one. What the neutral form has no place for is
-    put into `left` under its path. Raises Malformed."""
-    found = fields(raw, path)
+    put into `left` under its path. `found`: its fields, where they were read already. Raises Malformed."""
+    found = fields(raw, path) if found is None else found
     kind = next((name for name in _KNOWN if name in found), "")
     made = _read(kind, found, path, left) if kind else _unknown(found, raw)
     for name, value in found.items():

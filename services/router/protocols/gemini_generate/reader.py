@@ -6,13 +6,11 @@ another part closes it.
 
 from collections.abc import Sequence
 
-import msgspec
-
 from services.router.protocols.answer import AnswerPart, Begun, Counted, Ended, Finish, Finished, Grown, Opened, Piece
 from services.router.protocols.gemini_generate.answer import CallIds, answer_parts, beside
-from services.router.protocols.gemini_generate.fields import Malformed, fields, flag
+from services.router.protocols.gemini_generate.fields import Malformed, flag
 from services.router.protocols.gemini_generate.finish import finish_of
-from services.router.protocols.gemini_generate.response import Candidate, Response
+from services.router.protocols.gemini_generate.response import Candidate, Response, Shown
 from services.router.protocols.gemini_generate.tap import note, read_event, too_soon
 from services.router.protocols.part import Text, Thinking, ToolCall
 from services.router.protocols.protocol import Sort, Told
@@ -81,9 +79,9 @@ class GeminiReader:
         number = candidate.number
         choice = self._choices.setdefault(number, _Growing())
         continued = True
-        for place, raw in enumerate(candidate.parts):
-            for part in answer_parts(raw, f"candidates.{number}.content.parts.{place}", ids, number):
-                self._add(part, number, choice, pieces, goes_on=continued and _may_go_on(part, raw))
+        for place, piece in enumerate(candidate.parts):
+            for part in answer_parts(piece, f"candidates.{number}.content.parts.{place}", ids, number):
+                self._add(part, number, choice, pieces, goes_on=continued and _may_go_on(part, piece))
                 continued = False
         for part in beside(candidate):
             self._add(part, number, choice, pieces, goes_on=False)
@@ -118,8 +116,8 @@ class GeminiReader:
         return [Ended(choice.count - 1, number)]
 
 
-def _may_go_on(part: AnswerPart, raw: msgspec.Raw) -> bool:
+def _may_go_on(part: AnswerPart, piece: Shown) -> bool:
     """A signature alone belongs to the thoughts before it only where it says that it is one of them."""
     if isinstance(part, Thinking) and not part.text:
-        return flag(fields(raw, "part"), "thought", "part") is True
+        return flag(piece.fields, "thought", "part") is True
     return True

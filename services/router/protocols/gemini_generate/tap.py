@@ -4,13 +4,13 @@ The protocol has no last event: a stream is over when the provider ends it.
 """
 
 from services.router.fault import Fault, FaultKind
-from services.router.protocols.gemini_generate.fields import Malformed, fields, text
+from services.router.protocols.gemini_generate.fields import Malformed, text
 from services.router.protocols.gemini_generate.response import Candidate, Response, read_response
 from services.router.protocols.protocol import Sort, Told
 from services.router.sse import SseEvent
 
 ARTEFACTS_MAX = 32
-_EMPTY_TEXT = frozenset({b'""', b"null"})
+_EMPTY_TEXT = b'""'
 _SAID = frozenset({"thought", "partMetadata"})
 
 
@@ -97,15 +97,13 @@ class GeminiTap:
 
 def _content(told: Told, candidate: Candidate) -> bool:
     found = False
-    for raw in candidate.parts:
-        part = fields(raw, "part")
+    for _, part in candidate.parts:
         if "thoughtSignature" in part and len(told.artefacts) < ARTEFACTS_MAX:
             told.artefacts.append(text(part, "thoughtSignature", "part"))
         for name, value in part.items():
-            held = memoryview(value)
-            if name not in _SAID and not (len(held) <= 4 and bytes(held) in _EMPTY_TEXT):
+            if name not in _SAID and not (len(value) == len(_EMPTY_TEXT) and bytes(value) == _EMPTY_TEXT):
                 found = True
-                told.output_bytes += len(held) if name != "thoughtSignature" else 0
+                told.output_bytes += len(value) if name != "thoughtSignature" else 0
     return found
 
 

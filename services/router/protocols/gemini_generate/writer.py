@@ -12,7 +12,7 @@ from penstock.contracts.llm import Usage
 from services.router.protocols.answer import AnswerPart, Begun, Counted, Ended, Finished, Grown, Opened, Piece
 from services.router.protocols.fold import grown
 from services.router.protocols.gemini_generate.answer import closing, write_candidate
-from services.router.protocols.gemini_generate.finish import written_usage
+from services.router.protocols.gemini_generate.counts import written_counts
 from services.router.protocols.loss import Losses
 from services.router.protocols.part import Opaque, Refusal, Text, Thinking, ToolCall
 from services.router.protocols.protocol import Shape
@@ -69,7 +69,7 @@ class GeminiWriter:
             ]
         }
         if self._usage is not None:
-            made["usageMetadata"] = written_usage(self._usage)
+            made["usageMetadata"] = written_counts(self._usage)
         if self._finished or self._usage is not None:
             rest += self._event(made)
         return rest
