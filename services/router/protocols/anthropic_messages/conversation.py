@@ -1,14 +1,34 @@
 """Turns as the messages that Anthropic takes: roles in alternation, a call's results at the head of the very next
 message, `system` first or where the model takes it. Pure."""
 
+from collections import Counter, deque
+from typing import NamedTuple
+
 from penstock.contracts.llm import ANTHROPIC_MESSAGES
-from services.router.protocols.anthropic_messages.write_block import Block, Blocks, text
+from services.router.protocols.anthropic_messages.legal import legal
+from services.router.protocols.anthropic_messages.write_block import NO_RESULT, Block, Blocks, text
 from services.router.protocols.loss import Losses
 from services.router.protocols.part import Part, Text, ToolCall, ToolResult
 from services.router.protocols.prompt import Turn
 
 FIRST_WORDS = "(The conversation begins.)"
 """Stands where a conversation has no user message to begin with."""
+
+
+class _Call(NamedTuple):
+    id: str
+    wire: str
+
+
+class _Result(NamedTuple):
+    """`at`: the numbers of its turn and of the part in it."""
+
+    at: tuple[int, int]
+    part: ToolResult
+
+    @property
+    def field(self) -> str:
+        return f"messages.{self.at[0]}.content.{self.at[1]}"
 
 
 class Conversation:
@@ -23,8 +43,9 @@ class Conversation:
         self._role = ""
         self._content: list[Block] = []
         self._waiting: list[Block] = []
-        self._asked: list[str] = []
-        self._results: dict[str, tuple[str, ToolResult]] = {}
+        self._asked: list[_Call] = []
+        self._used: Counter[str] = Counter()
+        self._results: dict[str, deque[_Result]] = {}
 
     def write(self, turns: tuple[Turn, ...]) -> None:
         """All of them, in order."""
@@ -38,14 +59,14 @@ class Conversation:
             elif turn.role == "assistant":
                 self._open("assistant")
                 self._content += self._written(where, turn.parts, assistant=True)
-                self._asked += [part.id for part in turn.parts if isinstance(part, ToolCall)]
             else:
                 self._say_user(where, turn)
         self._close()
         self._answer_calls()
         self._flush_system()
-        for call in self._results:
-            self._losses.grave(self._results[call][0], "a tool result whose call is not in the history")
+        for left in self._results.values():
+            for result in left:
+                self._losses.grave(result.field, "a tool result whose call is not in the history")
         if not self.messages or self.messages[0]["role"] != "user":
             self._losses.note("messages.0", "put after words of ours: Anthropic's conversations begin with the user")
             self.messages.insert(0, {"role": "user", "content": [text(FIRST_WORDS)]})
@@ -54,19 +75,27 @@ class Conversation:
         for at, turn in enumerate(turns):
             for number, part in enumerate(turn.parts):
                 if isinstance(part, ToolResult):
-                    field = f"messages.{at}.content.{number}"
-                    if part.call in self._results:
-                        self._losses.grave(field, "a second result of the same tool call")
-                    self._results.setdefault(part.call, (field, part))
+                    result = _Result((at, number), part)
+                    self._results.setdefault(part.call, deque()).append(result)
 
     def _written(self, at: str, parts: tuple[Part, ...], *, assistant: bool = False) -> list[Block]:
         """Results are not among them: they stand where their calls want them."""
-        made = [
-            self._blocks.of(f"{at}.{number}", part, assistant=assistant)
-            for number, part in enumerate(parts)
-            if not isinstance(part, ToolResult)
-        ]
-        return [block for block in made if block is not None]
+        made: list[Block] = []
+        for number, part in enumerate(parts):
+            if isinstance(part, ToolCall):
+                made.append(self._blocks.call(f"{at}.{number}", part, self._asks(part.id)))
+            elif not isinstance(part, ToolResult):
+                block = self._blocks.of(f"{at}.{number}", part, assistant=assistant)
+                made += [block] if block is not None else []
+        return made
+
+    def _asks(self, call: str) -> str:
+        """The id of a call on the wire: Anthropic wants each once, and some models begin anew in every turn."""
+        again = self._used[call]
+        self._used[call] += 1
+        wire = f"{legal(call)}_X_{again}" if again else legal(call)
+        self._asked.append(_Call(call, wire))
+        return wire
 
     def _open(self, role: str) -> None:
         if role == self._role:
@@ -92,12 +121,18 @@ class Conversation:
 
     def _answer_calls(self) -> None:
         """The results of the assistant's last calls, in the order of the history."""
-        asked = set(self._asked)
-        found = [call for call in self._results if call in asked]
-        blocks = [self._blocks.result(*self._results.pop(call)) for call in found]
-        if missing := sorted(asked - set(found)):
-            self._losses.grave("messages", f"{len(missing)} tool calls have no result in the history")
+        found: list[tuple[tuple[int, int], Block]] = []
+        missing: list[Block] = []
+        for call in self._asked:
+            waiting = self._results.get(call.id)
+            if waiting:
+                result = waiting.popleft()
+                found.append((result.at, self._blocks.result(result.field, result.part, call.wire)))
+            else:
+                self._losses.grave("messages", "a tool call has no result in the history")
+                missing.append(self._blocks.result("", ToolResult(call.id, (Text(NO_RESULT),), failed=True), call.wire))
         self._asked = []
+        blocks = [block for _, block in sorted(found, key=_place)] + missing
         if blocks:
             self._put("user", blocks)
 
@@ -129,6 +164,10 @@ class Conversation:
         else:
             self._losses.note("messages", "a last system message is shown as the user's words")
             self._put("user", waiting)
+
+
+def _place(found: tuple[tuple[int, int], Block]) -> tuple[int, int]:
+    return found[0]
 
 
 def _reminder(part: Text) -> Block:

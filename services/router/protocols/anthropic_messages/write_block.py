@@ -16,6 +16,7 @@ Block = dict[str, object]
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _MAGIC = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 """How base64 of each kind of image begins."""
+NO_RESULT = "(There is no result.)"
 NOTHING_SAID = "(no output)"
 """A failed tool's result may not be empty."""
 
@@ -41,20 +42,20 @@ class Blocks:
             case Thinking():
                 return self._thinking(at, part)
             case ToolCall():
-                return self._call(at, part)
+                return self.call(at, part, legal(part.id))
             case ToolResult():
-                return self.result(at, part)
+                return self.result(at, part, legal(part.call))
             case Opaque():
                 return self._opaque(at, part, assistant=assistant)
 
-    def result(self, at: str, part: ToolResult) -> Block:
+    def result(self, at: str, part: ToolResult, id: str) -> Block:
         """Texts and media; only empty texts are left out."""
         content: list[Block] = []
         for number, shown in enumerate(part.parts):
             made = text(shown.text, shown.cache) if isinstance(shown, Text) else self._media(f"{at}.{number}", shown)
             if made is not None and not (isinstance(shown, Text) and not shown.text):
                 content.append(made)
-        made_block: Block = {"type": "tool_result", "tool_use_id": legal(part.call)}
+        made_block: Block = {"type": "tool_result", "tool_use_id": id}
         if not content and part.failed:
             content = [text(NOTHING_SAID)]
         if content:
@@ -62,6 +63,14 @@ class Blocks:
         if part.failed:
             made_block["is_error"] = True
         return marked(made_block, part.cache)
+
+    def call(self, at: str, part: ToolCall, id: str) -> Block:
+        """Under this id."""
+        made: object = None if part.custom else as_input(part.arguments)
+        if made is None:
+            self._losses.note(f"{at}.arguments", "no JSON object, and shown as the text of one")
+            made = wrapped(part.arguments)
+        return {"type": "tool_use", "id": id, "name": wire_name(part.name, part.namespace), "input": made}
 
     def _text(self, at: str, part: Text | Refusal) -> Block | None:
         if not part.text.strip():
@@ -112,13 +121,6 @@ class Blocks:
             return {"type": "redacted_thinking", "data": part.sealed}
         self._losses.note(at, "reasoning that Anthropic did not sign is not shown to its models")
         return None
-
-    def _call(self, at: str, part: ToolCall) -> Block:
-        made: object = None if part.custom else as_input(part.arguments)
-        if made is None:
-            self._losses.note(f"{at}.arguments", "no JSON object, and shown as the text of one")
-            made = wrapped(part.arguments)
-        return {"type": "tool_use", "id": legal(part.id), "name": wire_name(part.name, part.namespace), "input": made}
 
     def _opaque(self, at: str, part: Opaque, *, assistant: bool) -> Block | None:
         if part.origin == ANTHROPIC_MESSAGES:

@@ -188,6 +188,31 @@ def test_a_call_without_a_result_and_a_result_without_a_call_are_grave() -> None
     assert lost(HELLO, Turn("tool", (result("a"),))) == [("messages.1.content.0", True)]
 
 
+def test_a_call_without_a_result_is_answered_so_that_anthropic_takes_the_rest() -> None:
+    made = write(HELLO, Turn("assistant", (call("a"), call("b"))), Turn("tool", (result("b"),)), HELLO)
+    assert at(made, "messages", 2, "content") == [
+        {"type": "tool_result", "tool_use_id": "b", "content": [text("of b")]},
+        {"type": "tool_result", "tool_use_id": "a", "content": [text("(There is no result.)")], "is_error": True},
+        text("hello"),
+    ]
+
+
+def test_call_ids_that_begin_anew_in_every_turn_keep_their_own_results() -> None:
+    """Lesson 10: Anthropic wants every id once in a conversation."""
+    turns: list[Turn] = []
+    for n in range(3):
+        turns += [Turn("user", (Text(f"q{n}"),)), Turn("assistant", (call("call_0"), call("call_0")))]
+        turns.append(Turn("tool", (ToolResult("call_0", (Text(f"x{n}"),)), ToolResult("call_0", (Text(f"y{n}"),)))))
+    made = write(*turns)["messages"]
+    assert lost(*turns) == []
+    pairs = [(each(at(made, n, "content"), "id"), each(at(made, n + 1, "content"), "tool_use_id")) for n in (1, 3, 5)]
+    assert pairs == [
+        (["call_0", "call_0_X_1"], ["call_0", "call_0_X_1", None]),
+        (["call_0_X_2", "call_0_X_3"], ["call_0_X_2", "call_0_X_3", None]),
+        (["call_0_X_4", "call_0_X_5"], ["call_0_X_4", "call_0_X_5"]),
+    ]
+
+
 def test_no_empty_text_is_written() -> None:
     turns = (Turn("user", (Text(""), Text("hello"))), Turn("assistant", (Text(""),)), HELLO)
     assert write(*turns)["messages"] == [{"role": "user", "content": [text("hello"), text("hello")]}]
