@@ -51,10 +51,12 @@ class Out(Protocol):
 
 @dataclass
 class ScriptedRouter:
-    """`failure` is raised instead of any answer (once, if it `relents`), `breaks` after the frames of a stream; a
-    `pause_s` comes before each frame but the first, `wait_s` before everything."""
+    """Answers are `bodies`, one after the other, then `body`. `failure` is raised instead (once, if it `relents`),
+    `breaks` after the frames of a stream; `pause_s` comes before each frame but the first, `wait_s` before everything.
+    """
 
     body: bytes = b"{}"
+    bodies: list[bytes] = field(default_factory=list)
     frames: list[bytes] = field(default_factory=list)
     served: Served = SERVED
     head: Served | None = SERVED
@@ -78,7 +80,7 @@ class ScriptedRouter:
 
     async def complete(self, request: CompletionRequest, meta: Meta) -> Completion:
         await self._take(request, meta)
-        return Completion(msgspec.Raw(self.body), self.served)
+        return Completion(msgspec.Raw(self.bodies.pop(0) if self.bodies else self.body), self.served)
 
     async def stream(self, request: CompletionRequest, meta: Meta, out: Out) -> CompletionEnd:
         await self._take(request, meta)
