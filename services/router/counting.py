@@ -92,5 +92,5 @@ class Counting:
         answer = await self._providers[deployment.provider].whole(ask)
         try:
             return msgspec.json.decode(answer, type=_Counted)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Fault(FaultKind.GARBAGE, "the provider's answer is not a count") from None

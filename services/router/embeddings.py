@@ -35,7 +35,7 @@ def read(body: bytes, count: int) -> tuple[list[list[float]], Told]:
     """One vector per text, in the texts' order, all of one length. Raises Fault for anything else."""
     try:
         answer = _ANSWER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _garbage("is not a list of embeddings") from None
     if not is_nothing(answer.error):
         raise told(read_error(answer.error))
