@@ -51,7 +51,8 @@ class Wanted:
 class Attempt:
     """The state of one try. Whoever carries it out says what it learns in `told`, `sent`, `losses`, `result_digest`.
     `committed`: content was passed on, so that nobody else may answer. `reason`: why this deployment. `surface`,
-    `wire`: the caller's protocol and the provider's. `template`: the prompt template as name@version. `remaining_nano`:
+    `wire`: the caller's protocol and the provider's. `decided_ms`, `translated_ms`, `upstream_ms`: how long policy took,
+    the two protocols, and the provider. `template`: the prompt template as name@version. `remaining_nano`:
     what policy said is left of the budget, -1 for no limit."""
 
     __slots__ = (
@@ -61,6 +62,7 @@ class Attempt:
         "_started",
         "_wanted",
         "committed",
+        "decided_ms",
         "decision",
         "deployment",
         "first_token_ms",
@@ -74,6 +76,8 @@ class Attempt:
         "surface",
         "template",
         "told",
+        "translated_ms",
+        "upstream_ms",
         "watch",
         "wire",
     )
@@ -97,6 +101,9 @@ class Attempt:
         self.committed = False
         self.result_digest = ""
         self.first_token_ms = 0.0
+        self.decided_ms = 0.0
+        self.translated_ms = 0.0
+        self.upstream_ms = 0.0
         self.reason = reason
         self.remaining_nano = -1
         self.surface = ""
@@ -119,6 +126,7 @@ class Attempt:
         self._first()
         self.committed = True
         self.first_token_ms = self.elapsed_s * 1000
+        self.upstream_ms = max(self.first_token_ms - self.decided_ms - self.translated_ms, 0.0)
 
     def usage(self) -> Usage:
         """What the provider counted, or what it likely was."""
@@ -142,7 +150,21 @@ class Attempt:
             first_token_ms=round(self.first_token_ms, 3),
             losses=self.losses,
             reason=self.reason,
+            upstream_ms=round(self.upstream_ms, 3),
+            overhead_ms=self.overhead_ms,
         )
+
+    @property
+    def overhead_ms(self) -> dict[str, float]:
+        """What this attempt took besides the provider, by component."""
+        spent = self.decided_ms + self.translated_ms
+        took_ms = self.first_token_ms or self.elapsed_s * 1000
+        parts = {
+            "policy": self.decided_ms,
+            "translation": self.translated_ms,
+            "other": max(took_ms - spent - self.upstream_ms, 0.0),
+        }
+        return {name: round(value, 3) for name, value in parts.items() if value}
 
     def _serve(self) -> Served:
         usage = self.usage()
@@ -158,11 +180,14 @@ class Attempt:
             round(self.first_token_ms, 3),
             self.losses,
             self.reason,
+            upstream_ms=round(self.upstream_ms, 3),
+            overhead_ms=self.overhead_ms,
         )
 
     async def run(self, boundary: Boundary, work: Callable[["Attempt"], Awaitable[Result]]) -> Result:
         """Asks policy, does `work`, and records the outcome however it ends. Raises what policy or `work` raises."""
         async with boundary.action(self._question(), self._wanted.meta) as action:
+            self.decided_ms = self.elapsed_s * 1000
             self.decision = action.decision.context.id
             self.remaining_nano = action.decision.context.remaining_nano
             fault: Fault | None = None

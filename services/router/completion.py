@@ -110,8 +110,12 @@ class Completions:
             way = self._way(asked, attempt, streamed=False)
             ask = await self._ask(asked, attempt, way)
             attempt.sent = True
+            sent = attempt.elapsed_s
             raw = await self._providers[attempt.deployment.provider].whole(ask)
+            came = attempt.elapsed_s
+            attempt.upstream_ms = (came - sent) * 1000
             answer, attempt.told = await off_loop(len(raw), way.answer, raw)
+            attempt.translated_ms += (attempt.elapsed_s - came) * 1000
             attempt.losses = way.losses.all
             attempt.result_digest = await digest(raw)
             await self._note(asked, attempt)
@@ -235,7 +239,9 @@ class Completions:
 
     async def _ask(self, asked: Asked, attempt: Attempt, way: Passage) -> Ask:
         """Raises Fault(UNFIT) before anybody was asked."""
+        began = attempt.elapsed_s
         body = await off_loop(len(asked.request.body), way.request)
+        attempt.translated_ms += (attempt.elapsed_s - began) * 1000
         attempt.losses = way.losses.all
         return Ask(attempt.deployment, body, attempt.watch, way.wire, asked.request.headers)
 

@@ -287,8 +287,13 @@ def count(metrics: Metrics, attempt: Attempt, need: Need, wanted: Wanted, code: 
     metrics.model_tokens.see(served.usage.output, *labels, "output")
     if served.cost_nano > 0:
         metrics.cost_nano.add(deployment.name, by=served.cost_nano)
+    for component, took_ms in served.overhead_ms.items():
+        metrics.overhead_seconds.see(took_ms / 1000, component)
     if attempt.first_token_ms:
         metrics.first_token_seconds.see(attempt.first_token_ms / 1000, *labels)
+        if served.usage.output > 1:
+            rest_s = attempt.elapsed_s - attempt.first_token_ms / 1000
+            metrics.output_token_seconds.see(rest_s / (served.usage.output - 1), *labels)
 
 
 def _first(board: Board, call: Call, claim: Callable[[], None] | None) -> None:

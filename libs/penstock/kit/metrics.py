@@ -238,6 +238,22 @@ class Metrics:
             "gen_ai_request_model",
             buckets=FIRST_TOKEN_BUCKETS_S,
         )
+        self.output_token_seconds = Histogram(
+            r,
+            "gen_ai_server_time_per_output_token_seconds",
+            "Between the tokens after the first (OpenTelemetry gen_ai.server.time_per_output_token).",
+            "gen_ai_operation_name",
+            "gen_ai_provider_name",
+            "gen_ai_request_model",
+            buckets=CALL_BUCKETS_S,
+        )
+        self.overhead_seconds = Histogram(
+            r,
+            "penstock_overhead_seconds",
+            "What one good attempt took besides its provider: policy, translation, other.",
+            "component",
+            buckets=CALL_BUCKETS_S,
+        )
         self.attempts = Counter(
             r, "penstock_attempts_total", "Attempts at a deployment, by result.", "deployment", "code"
         )
