@@ -17,6 +17,7 @@ _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _MAGIC = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 """How base64 of each kind of image begins."""
 NO_RESULT = "(There is no result.)"
+"""Anthropic refuses a call that is not answered."""
 NOTHING_SAID = "(no output)"
 """A failed tool's result may not be empty."""
 

@@ -32,14 +32,32 @@ _THOUGHT = {"type": "thinking", "thinking": "", "signature": ""}
 
 
 class _Part:
-    """One that has begun. `rest`: of it, what is not written yet; `open`: its block has begun."""
+    """One that has begun. `rest`: of it, what is not written yet; `more`: what has come since, while another was being
+    written; `open`: its block has begun."""
 
-    __slots__ = ("ended", "open", "rest")
+    __slots__ = ("ended", "more", "open", "rest")
 
     def __init__(self, part: AnswerPart) -> None:
         self.rest = part
+        self.more: list[Grown] = []
         self.ended = False
         self.open = False
+
+    def grow(self) -> None:
+        """Takes in what has come, all at once: its pieces may be many."""
+        if not self.more:
+            return
+        more, self.more = self.more, []
+        self.rest = grown(
+            self.rest,
+            Grown(
+                0,
+                text="".join([piece.text for piece in more]),
+                arguments="".join([piece.arguments for piece in more]),
+                signature="".join([piece.signature for piece in more]),
+                sealed="".join([piece.sealed for piece in more]),
+            ),
+        )
 
 
 class MessagesWriter:
@@ -72,9 +90,8 @@ class MessagesWriter:
                 self._parts.append(_Part(piece.part))
                 return self._advance()
             case Grown():
-                part = self._parts[piece.number]
-                part.rest = grown(part.rest, piece)
-                return self._advance()
+                self._parts[piece.number].more.append(piece)
+                return self._advance() if piece.number == self._head else b""
             case Ended():
                 self._parts[piece.number].ended = True
                 return self._advance()
@@ -119,10 +136,12 @@ class MessagesWriter:
         out: list[bytes] = []
         while self._head < len(self._parts):
             part = self._parts[self._head]
+            part.grow()
             out.append(self._more(part))
             if not part.ended:
                 break
             out.append(self._last(part))
+            part.rest = Text("")
             self._head += 1
         text = b"".join(out)
         return self._start() + text if text else b""

@@ -189,6 +189,13 @@ def test_parts_that_overlap_become_blocks_one_after_the_other() -> None:
     ]
 
 
+def test_a_long_part_that_waits_for_another_costs_no_more_than_its_length() -> None:
+    pieces: list[Piece] = [Begun(Text("a"), 0), Begun(ToolCall("c", "f", '{"x":"'), 1)]
+    pieces += [Grown(1, arguments="0123456789")] * 100_000
+    pieces += [Grown(1, arguments='"}'), Ended(1), Ended(0)]
+    assert len(str(streamed(stream.write(pieces))[1]["input"])) > 1_000_000
+
+
 def test_a_call_without_arguments_has_an_empty_input() -> None:
     assert content(ToolCall("a", "f")) == [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]
 
