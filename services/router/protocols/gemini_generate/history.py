@@ -1,14 +1,11 @@
-"""The turns of a conversation: `contents` and `systemInstruction` both ways, calls paired with their results. Pure.
-
-Gemini's calls may have no ids, and results then belong to calls by the function's name and their order. Here every call
-gets an id of its own, the same one each time the same history is read, and every result the id of its call.
-"""
+"""The turns of a conversation: `contents` and `systemInstruction` both ways, calls paired with their results. Pure."""
 
 from collections.abc import Sequence
 
 import msgspec
 
 from penstock.contracts.llm import GEMINI_GENERATE
+from services.router.protocols.gemini_generate.calls import Calls
 from services.router.protocols.gemini_generate.fields import Fields, Malformed, fields, items, text
 from services.router.protocols.gemini_generate.parts import read_part
 from services.router.protocols.gemini_generate.spelled import Spelled, spell_parts, wire_name
@@ -23,51 +20,9 @@ _OBJECT = ord("{")
 _ROLES: dict[str, Role] = {"": "user", "user": "user", "model": "assistant", "function": "user"}
 
 
-class _Calls:
-    """The calls of a history, and which of them still wait for a result."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-        self._waiting: list[tuple[int, str, ToolCall]] = []
-
-    def add(self, call: ToolCall, turn: int, number: int) -> ToolCall:
-        """The call with an id that no other one has."""
-        id = call.id
-        if not id or id in self._taken:
-            id = base = f"call_{turn}_{number}"
-            tries = 0
-            while id in self._taken:
-                tries += 1
-                id = f"{base}_{tries}"
-        self._taken.add(id)
-        made = msgspec.structs.replace(call, id=id)
-        self._waiting.append((turn, call.id, made))
-        return made
-
-    def answered(self, result: ToolResult, path: str) -> ToolResult:
-        """The result with the id and name of its call: by the id where both have one, else the first call of that name
-        in the latest turn that made one. Raises Malformed."""
-        fit = [at for at, (_, given, _) in enumerate(self._waiting) if result.call and given == result.call]
-        if not fit:
-            fit = self._latest(result)
-        if not fit:
-            raise Malformed(path, "answers no function call")
-        _, _, call = self._waiting.pop(fit[0])
-        return msgspec.structs.replace(result, call=call.id, name=result.name or call.name)
-
-    def _latest(self, result: ToolResult) -> list[int]:
-        named = [
-            at
-            for at, (_, given, call) in enumerate(self._waiting)
-            if result.name in ("", call.name) and not (given and result.call)
-        ]
-        last = max((self._waiting[at][0] for at in named), default=-1)
-        return [at for at in named if self._waiting[at][0] == last]
-
-
 def read_contents(raw: msgspec.Raw, left: Fields) -> tuple[Turn, ...]:
     """The turns. Results stand in a turn of their own, before what else the content held. Raises Malformed."""
-    calls = _Calls()
+    calls = Calls()
     turns: list[Turn] = []
     alone = memoryview(raw)[0] == _OBJECT  # the API takes one content for a list of one
     for number, content in enumerate([raw] if alone else items(raw, "contents")):
@@ -129,7 +84,7 @@ def write_history(prompt: Prompt, losses: Losses) -> dict[str, object]:
     return made
 
 
-def _assistant(found: Fields, number: int, path: str, calls: _Calls, left: Fields) -> Turn:
+def _assistant(found: Fields, number: int, path: str, calls: Calls, left: Fields) -> Turn:
     parts: list[Part] = []
     for at, part in enumerate(_parts(found, path, left)):
         if isinstance(part, ToolResult):
@@ -138,7 +93,7 @@ def _assistant(found: Fields, number: int, path: str, calls: _Calls, left: Field
     return Turn("assistant", tuple(parts))
 
 
-def _user(found: Fields, path: str, calls: _Calls, left: Fields) -> list[Turn]:
+def _user(found: Fields, path: str, calls: Calls, left: Fields) -> list[Turn]:
     results: list[Part] = []
     words: list[Part] = []
     for part in _parts(found, path, left):

@@ -4,7 +4,7 @@ Words go out as they come, a call when it is whole, a signature when its part en
 used stand in the last response, as Gemini has it.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -20,11 +20,25 @@ from services.router.protocols.protocol import Shape
 Spelled = dict[str, object]
 
 
-class _Open(NamedTuple):
-    """A part that has not ended. `part`: what was not said yet of it. `said`: whether any of its words were."""
+@dataclass(slots=True)
+class _Open:
+    """A part that has not ended. `part`: what was not said yet of it; `arguments`: those of a call that came after.
+    `said`: whether any of its words were."""
 
     part: AnswerPart
     said: bool = False
+    arguments: list[str] = field(default_factory=list)
+
+    def grow(self, piece: Grown) -> None:
+        if isinstance(self.part, ToolCall):
+            self.arguments.append(piece.arguments)
+            piece = msgspec.structs.replace(piece, arguments="")
+        self.part = grown(self.part, piece)
+
+    def whole(self) -> AnswerPart:
+        if not isinstance(self.part, ToolCall) or not self.arguments:
+            return self.part
+        return msgspec.structs.replace(self.part, arguments=self.part.arguments + "".join(self.arguments))
 
 
 class GeminiWriter:
@@ -50,7 +64,7 @@ class GeminiWriter:
                 return self._begin(piece)
             case Grown():
                 key = piece.choice, piece.number
-                self._open[key] = self._open[key]._replace(part=grown(self._open[key].part, piece))
+                self._open[key].grow(piece)
                 return self._say(*key)
             case Ended():
                 return self._finish(piece.choice, piece.number)
@@ -83,20 +97,21 @@ class GeminiWriter:
 
     def _say(self, choice: int, number: int) -> bytes:
         """The words of a part that were not said yet."""
-        part, _ = self._open[choice, number]
+        open = self._open[choice, number]
+        part = open.part
         if isinstance(part, ToolCall | Opaque) or not part.text:
             return b""
-        rest = msgspec.structs.replace(part, text="")
-        self._open[choice, number] = _Open(rest, said=True)
+        open.part, open.said = msgspec.structs.replace(part, text=""), True
         return self._part(Thinking(part.text) if isinstance(part, Thinking) else part, choice)
 
     def _finish(self, choice: int, number: int) -> bytes:
         """What had to wait until the part was whole: a call, a signature."""
-        part, said = self._open.pop((choice, number), _Open(Text("")))
+        open = self._open.pop((choice, number), _Open(Text("")))
+        part = open.whole()
         match part:
             case Text() | Refusal() | Opaque():
                 return b""
-            case Thinking() if said and part.signature:
+            case Thinking() if open.said and part.signature:
                 return self._spelled({"text": "", "thought": True, "thoughtSignature": part.signature}, choice)
             case Thinking() if not part.signature and not part.sealed:
                 return b""

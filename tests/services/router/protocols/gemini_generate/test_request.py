@@ -527,3 +527,33 @@ def test_a_request_that_is_none_is_refused_by_the_name_of_its_field(body: dict[s
     with pytest.raises(Failure) as caught:
         read(**body)
     assert (caught.value.code, caught.value.param) == (Code.INVALID, param)
+
+
+def test_a_result_whose_id_nobody_gave_goes_to_a_call_without_one() -> None:
+    contents = [
+        model({"functionCall": {"id": "x", "name": "f"}}, {"functionCall": {"name": "f"}}),
+        user({"functionResponse": {"id": "made-up", "name": "f", "response": {"output": "second"}}}),
+        user({"functionResponse": {"id": "x", "name": "f", "response": {"output": "first"}}}),
+    ]
+    prompt = read(contents=contents)
+    first, second = (part.id for part in prompt.turns[0].parts if isinstance(part, ToolCall))
+    assert [part.call for turn in prompt.turns[1:] for part in turn.parts if isinstance(part, ToolResult)] == [
+        second,
+        first,
+    ]
+
+
+def test_a_result_without_id_and_name_goes_to_the_first_call_that_waits() -> None:
+    contents = [
+        model({"functionCall": {"id": "x", "name": "f"}}, {"functionCall": {"id": "y", "name": "g"}}),
+        user({"functionResponse": {"response": {}}}, {"functionResponse": {"response": {}}}),
+    ]
+    assert read(contents=contents).turns[1].parts == (ToolResult("x", (), "f"), ToolResult("y", (), "g"))
+
+
+def test_twenty_thousand_calls_without_ids_are_paired() -> None:
+    calls = [{"functionCall": {"name": "f"}}] * 20_000
+    results = [{"functionResponse": {"name": "f", "response": {}}}] * 20_000
+    prompt = read(contents=[model(*calls), user(*results)])
+    last = prompt.turns[1].parts[-1]
+    assert last == ToolResult("call_0_19999", (), "f")
