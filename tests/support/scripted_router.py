@@ -53,6 +53,7 @@ class Out(Protocol):
 class ScriptedRouter:
     """Answers are `bodies`, one after the other, then `body`. `failure` is raised instead (once, if it `relents`),
     `breaks` after the frames of a stream; `pause_s` comes before each frame but the first, `wait_s` before everything.
+    `stopped` counts what was given up in between.
     """
 
     body: bytes = b"{}"
@@ -70,6 +71,7 @@ class ScriptedRouter:
     ranked: list[Ranked] = field(default_factory=lambda: [Ranked(1, 0.75), Ranked(0, 0.25)])
     asked: list[AnyRequest] = field(default_factory=list)
     metas: list[Meta] = field(default_factory=list)
+    stopped: int = 0
 
     @property
     def completion(self) -> CompletionRequest:
@@ -87,7 +89,7 @@ class ScriptedRouter:
         if self.head is not None and request.headed:
             await out.send(msgspec.json.encode(CompletionHead(self.head)))
         for index, frame in enumerate(self.frames):
-            await asyncio.sleep(self.pause_s if index else 0)
+            await self._sleep(self.pause_s if index else 0.0)
             await out.send(frame)
         if self.breaks is not None:
             raise self.breaks
@@ -122,12 +124,19 @@ class ScriptedRouter:
     async def _take(self, request: AnyRequest, meta: Meta) -> None:
         self.asked.append(request)
         self.metas.append(meta)
-        await asyncio.sleep(self.wait_s)
+        await self._sleep(self.wait_s)
         if self.failure is not None:
             failure = self.failure
             if self.relents:
                 self.failure = None
             raise failure
+
+    async def _sleep(self, time_s: float) -> None:
+        try:
+            await asyncio.sleep(time_s)
+        except asyncio.CancelledError:
+            self.stopped += 1
+            raise
 
 
 @asynccontextmanager

@@ -120,6 +120,9 @@ async def test_gemini_streams_without_alt_sse_are_one_json_list(edge: ScriptedEd
     edge.router.frames = [whole[at : at + 5] for at in range(0, len(whole), 5)]
     async with edge.client() as client:
         answer = await client.post("/v1beta/models/chat:streamGenerateContent", json=GEMINI)
+        edge.router.frames, edge.router.pause_s = samples.GEMINI_FRAMES, 0.7
+        slow = await client.post("/v1beta/models/chat:streamGenerateContent", json=GEMINI)
+        edge.router.pause_s = 0.0
         edge.router.breaks = Failure(Code.UPSTREAM, "it went away")
         broken = await client.post("/v1beta/models/chat:streamGenerateContent", json=GEMINI)
         edge.router.frames, edge.router.breaks, edge.router.head = [], None, None
@@ -127,6 +130,7 @@ async def test_gemini_streams_without_alt_sse_are_one_json_list(edge: ScriptedEd
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     texts = [chunk["candidates"][0]["content"]["parts"][0]["text"] for chunk in answer.json()]
     assert texts == ["Hel", "lo!"]
+    assert slow.json() == answer.json()
     assert broken.json()[-1]["error"]["message"] == "it went away"
     assert empty.json() == []
 
