@@ -32,8 +32,8 @@ WANTED = pytest.mark.parametrize(
 )
 
 
-async def lossy(plane: Plane, fields: dict[str, object]) -> Completion:
-    request = msgspec.structs.replace(asking("chat", **fields), losses="accept")
+async def ask(plane: Plane, fields: dict[str, object], losses: str = "report") -> Completion:
+    request = msgspec.structs.replace(asking("chat", **fields), losses=losses)
     return await plane.bus.call(LLM_COMPLETE, request, plane.meta())
 
 
@@ -45,7 +45,7 @@ async def test_who_cannot_honour_it_does_not_stand_in(
     plane.server.script(status(500), model="one")
     async with plane.router(rounds_max=1):
         with pytest.raises(Failure) as caught:
-            await plane.complete(**fields)
+            await ask(plane, fields)
     assert (caught.value.code, caught.value.detail) == (Code.UPSTREAM, "the provider answered with status 500")
     assert plane.server.asked("two") == 0
 
@@ -58,7 +58,7 @@ async def test_where_nobody_can_the_caller_is_told_so_and_nobody_is_asked(
         plane.deployments[model] |= lacking
     async with plane.router():
         with pytest.raises(Failure) as caught:
-            await plane.complete(**fields)
+            await ask(plane, fields)
     assert caught.value.code is Code.INVALID
     assert caught.value.detail == f"no deployment of chat can do this (one: {reason}; two: {reason})"
     assert plane.server.received == []
@@ -72,6 +72,6 @@ async def test_a_caller_who_accepts_the_loss_gets_an_answer_all_the_same(
     plane.server.script(status(500), model="one")
     plane.server.script(plain("prose"), model="two")
     async with plane.router(rounds_max=1):
-        answer = await lossy(plane, fields)
+        answer = await ask(plane, fields, "accept")
     assert answer.served.deployment == "two"
     assert answer.served.reason == f"{reason}, and the caller accepts that"
