@@ -147,7 +147,7 @@ def _read(found: _Tool, raw: msgspec.Raw, namespace: str) -> Tool | ServerTool:
     if found.type != "function":
         return ServerTool(OPENAI_RESPONSES, found.type or "", msgspec.Raw(bytes(raw)))
     parameters = None if is_null(found.parameters) else found.parameters
-    return Tool(name, description, parameters, found.strict, namespace=namespace)
+    return Tool(name, description, parameters, found.strict or None, namespace=namespace)
 
 
 def read_choice(
@@ -190,7 +190,7 @@ def _flat_in(name: str, offered: Sequence[Tool | ServerTool]) -> str:
 
 
 def write_tools(
-    tools: Sequence[Tool | ServerTool], described: Mapping[str, str], origin: str, losses: Losses
+    tools: Sequence[Tool | ServerTool], described: Mapping[str, str], losses: Losses
 ) -> list[Json | msgspec.Raw]:
     """Tools of one group stand together again, where the first of them stood."""
     written: list[Json | msgspec.Raw] = []
@@ -205,7 +205,7 @@ def write_tools(
         if tool.cache is not None:
             losses.note(f"tools.{at}.cache", "cache marks are not carried; prefixes are cached without them")
         namespace, name = grouped(tool.namespace, tool.name)
-        one = _written(tool, name, origin)
+        one = _written(tool, name)
         if not namespace:
             written.append(one)
         elif namespace in made:
@@ -217,7 +217,7 @@ def write_tools(
     return written
 
 
-def _written(tool: Tool, name: str, origin: str) -> Json:
+def _written(tool: Tool, name: str) -> Json:
     made: Json = {"type": "custom" if tool.custom else "function", "name": name}
     if tool.description:
         made["description"] = tool.description
@@ -225,13 +225,10 @@ def _written(tool: Tool, name: str, origin: str) -> Json:
         return made if tool.grammar is None else made | {"format": tool.grammar}
     if tool.parameters is not None:
         made["parameters"] = tool.parameters
-    elif origin != OPENAI_RESPONSES:
-        made["parameters"] = {"type": "object", "properties": {}}
-    if tool.strict is not None:
-        made["strict"] = tool.strict
-    elif origin != OPENAI_RESPONSES:
-        made["strict"] = False  # here what is left out means strict; elsewhere it means that nobody asked for it
-    return made
+    else:
+        made["parameters"] = None
+    # what is left out means strict here; elsewhere it means that nobody asked for it
+    return made | {"strict": bool(tool.strict)}
 
 
 def write_choice(choice: ToolChoice, tools: Sequence[Tool | ServerTool]) -> object:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from penstock.contracts.llm import OPENAI_RESPONSES
+from penstock.contracts.llm import GEMINI_GENERATE, OPENAI_RESPONSES
 from services.router.protocols.loss import Losses
 from services.router.protocols.openai_responses.content import WITHIN, own, write_input
 from services.router.protocols.openai_responses.reading import Json
@@ -12,6 +12,8 @@ from services.router.protocols.part import Media, Opaque, Part, Refusal, Text, T
 from services.router.protocols.prompt import Prompt, Turn
 
 Item = Json | msgspec.Raw
+TURNS = {OPENAI_RESPONSES: "input", GEMINI_GENERATE: "contents"}
+"""What a protocol calls its turns, in reports of losses; the others say messages."""
 
 
 def write_items(prompt: Prompt, losses: Losses) -> tuple[str | None, list[Item]]:
@@ -26,7 +28,7 @@ def write_items(prompt: Prompt, losses: Losses) -> tuple[str | None, list[Item]]
             instructions, turns = first.text, turns[1:]
     writing = _Writing(prompt, losses)
     for at, turn in enumerate(turns, start=len(prompt.turns) - len(turns)):
-        writing.turn(turn, f"turns.{at}")
+        writing.turn(turn, f"{TURNS.get(prompt.origin, 'messages')}.{at}")
     return instructions, writing.items
 
 
@@ -48,14 +50,19 @@ class _Writing:
             if isinstance(part, ToolResult):
                 self._result(part, f"{path}.{at}")
             elif isinstance(part, Opaque) and not part.type.startswith(WITHIN):
+                self._given(turn.role, said, path)
+                said = []
                 raw = own(part, f"{path}.{at}", self._losses)
                 if raw is not None:
                     self.items.append(raw)
             else:
                 said.append(part)
-        if said:
-            content = self._content(said, path)
-            self.items.append({"type": "message", "role": turn.role, "content": content})
+        self._given(turn.role, said, path)
+
+    def _given(self, role: str, said: list[Part], path: str) -> None:
+        content = self._content(said, path)
+        if content:
+            self.items.append({"type": "message", "role": role, "content": content})
 
     def _content(self, parts: list[Part], path: str) -> list[Item]:
         made: list[Item] = []

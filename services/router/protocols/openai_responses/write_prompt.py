@@ -7,7 +7,7 @@ from services.router.protocols.loss import Losses
 from services.router.protocols.openai_responses.read_prompt import GROUPS, LOGPROBS, SEALED
 from services.router.protocols.openai_responses.reading import FIELDS, NAMED_TEXTS, TEXTS, UNREADABLE, Json
 from services.router.protocols.openai_responses.tools import write_choice, write_tools
-from services.router.protocols.openai_responses.write_items import write_items
+from services.router.protocols.openai_responses.write_items import TURNS, write_items
 from services.router.protocols.prompt import Effort, Format, Prompt, Reasoning, Sampling
 from services.router.protocols.protocol import Target
 
@@ -50,11 +50,13 @@ def _tools(made: Json, prompt: Prompt, extras: dict[str, msgspec.Raw], losses: L
             described = NAMED_TEXTS.decode(raw)
         except UNREADABLE:
             losses.note(GROUPS, "descriptions of groups of tools are not carried")
-    tools = write_tools(prompt.tools, described, prompt.origin, losses)
+    tools = write_tools(prompt.tools, described, losses)
     if tools:
         made["tools"] = tools
     choice = prompt.tool_choice
-    if choice is not None:
+    if choice is not None and not tools and choice.mode in ("required", "named"):
+        losses.grave("tool_choice", "there is no tool left to choose")
+    elif choice is not None:
         made["tool_choice"] = write_choice(choice, prompt.tools)
         if choice.parallel is not None:
             made["parallel_tool_calls"] = choice.parallel
@@ -146,6 +148,9 @@ def _rest(made: Json, prompt: Prompt, losses: Losses) -> None:
         losses.grave("stop", "stop sequences are not carried")
     if prompt.choices > 1:
         losses.grave("n", "more than one answer is not carried")
+    if prompt.turns and prompt.turns[-1].role == "assistant" and prompt.origin not in (OPENAI_CHAT, OPENAI_RESPONSES):
+        at = f"{TURNS.get(prompt.origin, 'messages')}.{len(prompt.turns) - 1}"
+        losses.grave(at, "the beginning of an answer is not gone on with: the model takes it for history")
     if prompt.cache is not None:
         losses.note("cache", "cache marks are not carried; prefixes are cached without them")
 

@@ -22,6 +22,7 @@ from services.router.protocols.prompt import (
 from services.router.protocols.protocol import Target
 from tests.services.router.protocols.openai_responses.wire import CODEX, LLAMA_INDEX, Json, encoded
 
+CODEX_TOOLS = msgspec.json.decode(encoded(CODEX["tools"]))
 TARGET = Target("gpt", "openai", streamed=False)
 
 
@@ -75,7 +76,7 @@ def test_a_request_of_codex_is_read_whole() -> None:
         ),
     )
     command, spawn, search, patch = prompt.tools
-    assert isinstance(command, Tool) and (command.name, command.strict) == ("exec_command", False)
+    assert isinstance(command, Tool) and (command.name, command.strict) == ("exec_command", None)
     assert spawn == Tool("multi_agent_v1__spawn", "Starts one.", msgspec.Raw(b"{}"), namespace="multi_agent_v1")
     assert isinstance(search, ServerTool) and (search.origin, search.type) == (OPENAI_RESPONSES, "web_search")
     assert isinstance(patch, Tool) and patch.custom and patch.grammar is not None
@@ -94,7 +95,12 @@ def test_a_request_of_codex_is_the_same_when_it_was_written_anew() -> None:
     fields, losses = written(prompt)
     assert losses == ()
     assert PROTOCOL.read(encoded(fields)).prompt() == prompt
-    assert fields["tools"] == CODEX["tools"]
+    tools = fields["tools"]
+    assert isinstance(tools, list)
+    assert [tool["type"] for tool in tools] == ["function", "namespace", "web_search", "custom"]
+    assert tools[0] == CODEX_TOOLS[0]
+    assert tools[1] == CODEX_TOOLS[1] | {"tools": [CODEX_TOOLS[1]["tools"][0] | {"strict": False}]}
+    assert tools[2:] == CODEX_TOOLS[2:]
     assert fields["store"] is False
     assert fields["include"] == ["reasoning.encrypted_content"]
 
@@ -304,16 +310,16 @@ def test_what_is_not_carried_is_said() -> None:
     )
     fields, losses = written(prompt)
     assert {(loss.field, loss.grave) for loss in losses} == {
-        ("turns.0.1", True),
-        ("turns.1.1", True),
+        ("messages.0.1", True),
+        ("messages.1.1", True),
         ("tools.0", True),
         ("stop", True),
         ("n", True),
-        ("turns.0.0.cache", False),
-        ("turns.0.name", False),
-        ("turns.1.0", False),
-        ("turns.1.2", False),
-        ("turns.2.0.failed", False),
+        ("messages.0.0.cache", False),
+        ("messages.0.name", False),
+        ("messages.1.0", False),
+        ("messages.1.2", False),
+        ("messages.2.0.failed", False),
         ("top_k", False),
         ("seed", False),
         ("service_tier", False),
@@ -326,9 +332,7 @@ def test_what_is_not_carried_is_said() -> None:
 
 def test_a_tool_of_chat_completions_stays_as_lax_as_it_was() -> None:
     fields, losses = written(foreign(origin=OPENAI_CHAT, tools=(Tool("look"),)))
-    assert fields["tools"] == [
-        {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}, "strict": False}
-    ]
+    assert fields["tools"] == [{"type": "function", "name": "look", "parameters": None, "strict": False}]
     assert losses == ()
 
 
