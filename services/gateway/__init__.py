@@ -1,4 +1,4 @@
-"""The HTTP edge: models in OpenAI's, Anthropic's and Gemini's protocols, jobs and their events, the audit trail of a job.
+"""The HTTP edge: models in the protocols of OpenAI, Anthropic and Gemini, jobs and their events, the trail of a job.
 
 Answers: HTTP.
 Calls: llm.complete, llm.stream, llm.count, llm.embed, llm.rerank, llm.models, llm.response, jobs api, audit api,

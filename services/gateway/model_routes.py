@@ -34,6 +34,9 @@ from services.gateway.leaving import WhileConnected
 from services.gateway.relays import relay
 from services.gateway.sse import Relay
 
+HEAD_MAX_BYTES = 1024 * 1024
+"""Of what is said of an answer before it begins: a list of losses grows with the request."""
+
 _heads = msgspec.json.Decoder(CompletionHead)
 
 
@@ -165,14 +168,17 @@ class ModelRoutes:
         """The events of the answer. What is known before the first goes into the answer's head, what is known after the
         last into a comment, if the caller wants one."""
         async with self._bus.stream(subjects.LLM_STREAM, request, exchange.meta) as reader:
-            first = True
+            head: bytes | None = b""
             async for frame in reader:
-                if first and frame.startswith(HEAD_START):
-                    by = _head(frame).served
+                if head is not None and (head or frame.startswith(HEAD_START)):
+                    head += frame
+                    by = _served(head)
+                    if by is None:
+                        continue
                     out.say(served.known(by) | served.timing(by, exchange.took_ms))
                 else:
                     yield frame
-                first = False
+                head = None
             if summary:
                 by = reader.end.served
                 out.say(served.known(by) | served.used(by) | served.timing(by, exchange.took_ms))
@@ -202,11 +208,14 @@ def _response(exchange: Exchange) -> ResponseRef:
     return ResponseRef(id)
 
 
-def _head(frame: bytes) -> CompletionHead:
+def _served(head: bytes) -> Served | None:
+    """None while the head has not come in full."""
     try:
-        return _heads.decode(frame)
+        return _heads.decode(head).served
     except msgspec.DecodeError as error:
-        raise Failure(Code.INTERNAL, "the head of the answer cannot be read") from error
+        if len(head) > HEAD_MAX_BYTES:
+            raise Failure(Code.INTERNAL, "the head of the answer cannot be read") from error
+        return None
 
 
 def _refuse_losses(exchange: Exchange, losses: tuple[Loss, ...]) -> None:

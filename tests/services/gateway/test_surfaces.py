@@ -71,6 +71,18 @@ async def test_a_router_that_sends_no_head_is_understood(edge: ScriptedEdge) -> 
     assert "x-penstock-deployment" not in answer.headers
 
 
+async def test_a_head_with_more_than_a_frame_holds_is_read_and_one_without_end_is_given_up(edge: ScriptedEdge) -> None:
+    many = tuple(Loss(f"messages.{n}.name", "x" * 300) for n in range(400))
+    edge.router.frames, edge.router.head = samples.CHAT_FRAMES, msgspec.structs.replace(TOLD, losses=many)
+    async with edge.client() as client:
+        answer = await client.post("/v1/chat/completions", json=CHAT | {"stream": True})
+        edge.router.head, edge.router.frames = None, [b'{"head":1,"served":{"attempt":"' + b"x" * 2_000_000]
+        endless = await client.post("/v1/chat/completions", json=CHAT | {"stream": True})
+    assert answer.content == b"".join(samples.CHAT_FRAMES)
+    assert ";more=3" in answer.headers["x-penstock-losses"]
+    assert endless.status_code == 500
+
+
 async def test_what_comes_after_a_heads_time_is_a_comment(edge: ScriptedEdge) -> None:
     edge.router.frames, edge.router.head, edge.router.wait_s = samples.MESSAGE_FRAMES, TOLD, 0.5
     async with edge.client() as client:
