@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from penstock.contracts.errors import Code
 from penstock.contracts.ids import new_id
 from penstock.contracts.llm import Loss, Served, Usage
 from penstock.contracts.meta import Meta
@@ -51,9 +52,10 @@ class Wanted:
 class Attempt:
     """The state of one try. Whoever carries it out says what it learns in `told`, `sent`, `losses`, `result_digest`.
     `committed`: content was passed on, so that nobody else may answer. `reason`: why this deployment. `surface`,
-    `wire`: the caller's protocol and the provider's. `decided_ms`, `translated_ms`, `upstream_ms`: how long policy took,
-    the two protocols, and the provider. `template`: the prompt template as name@version. `remaining_nano`:
-    what policy said is left of the budget, -1 for no limit."""
+    `wire`: the caller's protocol and the provider's. `decided_ms`, `translated_ms`, `upstream_ms`: how long
+    policy took, the two protocols, and the provider. `template`: the prompt template as name@version. `remaining_nano`:
+    what policy said is left of the budget, -1 for no limit. `left`: the caller has gone, and the provider is read to the
+    end for its own count."""
 
     __slots__ = (
         "_alias",
@@ -67,6 +69,7 @@ class Attempt:
         "deployment",
         "first_token_ms",
         "id",
+        "left",
         "losses",
         "number",
         "reason",
@@ -106,6 +109,7 @@ class Attempt:
         self.upstream_ms = 0.0
         self.reason = reason
         self.remaining_nano = -1
+        self.left = False
         self.surface = ""
         self.wire = ""
         self.template = ""
@@ -237,5 +241,7 @@ class Attempt:
                 losses=tuple(loss.field for loss in self.losses),
                 reason=self.reason,
                 template=self.template,
+                status="cancelled" if self.left else "ok",
+                code=Code.CANCELLED.value if self.left else "",
             )
         )

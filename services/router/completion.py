@@ -25,6 +25,7 @@ from penstock.contracts.policy import Reserve
 from penstock.kit.clock import Clock
 from penstock.kit.identity import Identities
 from services.router.attempt import Attempt, Wanted
+from services.router.audience import Audience
 from services.router.catalogue import Alias
 from services.router.chain import Chain
 from services.router.choose import Need
@@ -35,6 +36,7 @@ from services.router.minted import Minted, artefacts_of, may_hold
 from services.router.models import Models
 from services.router.passage import Passage, Terms, passage
 from services.router.price import worst_case
+from services.router.protocols.anthropic_messages.body import MessagesBody
 from services.router.protocols.openai_responses.body import ResponsesBody
 from services.router.protocols.protocol import Body, Needs, Protocol, Shape, Target
 from services.router.providers.provider import Ask
@@ -67,7 +69,7 @@ class Asked:
     created: int
     template: str = ""
     minted: Mapping[str, str] = field(default_factory=dict)
-    """Where what the conversation holds was minted, as far as it is known."""
+    """Where what the conversation holds was minted, "" where that is not known."""
     owner: Owner = NOBODY
     stored: ResponsesBody | None = None
     """Where the protocol keeps conversations: the caller's own request, with what it continues."""
@@ -124,8 +126,8 @@ class Completions:
 
         return await self._chain.run(asked.alias, asked.need, asked.wanted, work, self._copy(asked))
 
-    async def stream(self, asked: Asked, out: Out) -> CompletionEnd:
-        """Frames of whole server-sent events, after a head where one is wanted."""
+    async def stream(self, asked: Asked, out: Out, audience: Audience) -> CompletionEnd:
+        """Frames of whole server-sent events, after a head where one is wanted. `audience` is told who answers."""
         config = self._config
 
         async def work(attempt: Attempt) -> Attempt:
@@ -136,7 +138,7 @@ class Completions:
             relay = Relay(
                 attempt,
                 conveyor,
-                self._outward(asked, attempt, out),
+                self._outward(asked, attempt, out, audience),
                 event_max_bytes=config.event_max_bytes,
                 held_max_bytes=config.held_max_bytes,
             )
@@ -184,13 +186,21 @@ class Completions:
             reserve=reserve,
         )
         need = need_of(request, body, alias, claims.tenant, claims.sub)
-        minted: Mapping[str, str] = {}
-        if alias.endpoints > 1 and may_hold(raw):
-            minted = await self._minted.endpoints(claims.tenant, artefacts_of(body.prompt()))
+        minted = await self._where_minted(owner, alias, surface, body, raw)
         created = int(self._clock.now())
         return Asked(
             request, surface, body, alias, need, wanted, Terms(request.losses), created, title, minted, owner, stored
         )
+
+    async def _where_minted(
+        self, owner: Owner, alias: Alias, surface: Protocol, body: Body, raw: bytes
+    ) -> Mapping[str, str]:
+        """The endpoint of everything in the conversation that only its endpoint honours; "" where nobody knows."""
+        crossing = any(surface.name not in each.protocols for each in alias.everyone())
+        if not (crossing or alias.endpoints > 1) or not may_hold(raw):
+            return {}
+        found = list(body.artefacts() if isinstance(body, MessagesBody) else artefacts_of(body.prompt()))
+        return dict.fromkeys(found, "") | dict(await self._minted.endpoints(owner.tenant, found))
 
     def _way(self, asked: Asked, attempt: Attempt, *, streamed: bool) -> Passage:
         deployment = attempt.deployment
@@ -203,11 +213,13 @@ class Completions:
             deployment.stream_usage,
         )
         shape = asked.shape(deployment.model, attempt.id)
-        foreign = frozenset(name for name, endpoint in asked.minted.items() if endpoint != deployment.endpoint)
+        foreign = _foreign(asked, deployment)
         body = asked.body
         if isinstance(body, ResponsesBody) and OPENAI_RESPONSES not in deployment.protocols:
             body = body.honoured_at(deployment.endpoint)
-        if foreign:
+        if foreign and isinstance(body, MessagesBody):
+            body = body.without(foreign)
+        elif foreign:
             body = Composed(asked.surface, body, foreign=foreign)
         way = passage(self._protocols, asked.surface.name, deployment.protocols, body, target, shape, asked.terms)
         if foreign:
@@ -228,10 +240,10 @@ class Completions:
 
         return work
 
-    def _outward(self, asked: Asked, attempt: Attempt, out: Out) -> Out:
+    def _outward(self, asked: Asked, attempt: Attempt, out: Out, audience: Audience) -> Out:
         if asked.stored is not None:
             out = Keeping(out, self._keeper, asked.owner, asked.stored, attempt.deployment.endpoint)
-        return _Headed(out, attempt) if asked.request.headed else out
+        return _Opening(out, attempt, audience, headed=asked.request.headed)
 
     async def _note(self, asked: Asked, attempt: Attempt) -> None:
         if attempt.told.artefacts:
@@ -246,20 +258,30 @@ class Completions:
         return Ask(attempt.deployment, body, attempt.watch, way.wire, asked.request.headers)
 
 
-class _Headed:
+def _foreign(asked: Asked, deployment: Deployment) -> frozenset[str]:
+    """What this deployment would not honour. What nobody knows was minted by a provider of the caller's protocol."""
+    own = {deployment.endpoint} | ({""} if asked.surface.name in deployment.protocols else set())
+    return frozenset(name for name, endpoint in asked.minted.items() if endpoint not in own)
+
+
+class _Opening:
     """Says who answers before the first frame of the answer."""
 
-    __slots__ = ("_attempt", "_out", "_said")
+    __slots__ = ("_attempt", "_audience", "_headed", "_out", "_said")
 
-    def __init__(self, out: Out, attempt: Attempt) -> None:
+    def __init__(self, out: Out, attempt: Attempt, audience: Audience, *, headed: bool) -> None:
         self._out = out
         self._attempt = attempt
+        self._audience = audience
+        self._headed = headed
         self._said = False
 
     async def send(self, data: bytes) -> None:
         if not self._said:
             self._said = True
-            await self._out.send(msgspec.json.encode(CompletionHead(self._attempt.introduced())))
+            self._audience.serving(self._attempt)
+            if self._headed:
+                await self._out.send(msgspec.json.encode(CompletionHead(self._attempt.introduced())))
         await self._out.send(data)
 
 

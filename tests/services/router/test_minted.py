@@ -102,3 +102,24 @@ async def test_thoughts_go_back_to_their_endpoint_byte_for_byte_and_to_no_other(
     assert [loss.what for loss in other.served.losses] == [
         "thoughts and signatures that another endpoint minted are left out"
     ]
+
+
+async def test_what_nobody_knows_goes_to_a_provider_of_its_protocol_alone(plane: Plane, accounts: Providers) -> None:
+    thought = {"type": "thinking", "thinking": "hm", "signature": "dW5rbm93bg=="}
+    turns = (
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [thought, {"type": "text", "text": "b"}]},
+        {"role": "user", "content": "Go on."},
+    )
+    other = {"provider": "gemini", "base_url": accounts.url, "model": "g", "key": "file:provider.key", "price": "free"}
+    async with plane.router():
+        await ask(plane, *turns)
+        plane.deployments["other"] = dict(other)
+        plane.aliases["claude"] = ["other"]
+        del plane.deployments["mine"], plane.deployments["yours"]
+        plane.rewrite()
+        while (crossed := await ask(plane, *turns)).served.deployment != "other":
+            pass
+    assert accounts.received[0].seen.signatures == ["dW5rbm93bg=="]
+    assert accounts.received[-1].seen.signatures == []
+    assert "messages" in [loss.field for loss in crossed.served.losses]
