@@ -18,6 +18,7 @@ from penstock.kit.clock import Clock
 from penstock.kit.store import Script, Store
 from services.router.protocols.openai_responses.body import ResponsesBody, not_found
 from services.router.protocols.openai_responses.history import Segment
+from services.router.protocols.openai_responses.reading import present
 from services.router.stored_response import Record, item_ids, output_of, pack, unpack
 
 Made = TypeVar("Made")
@@ -60,10 +61,10 @@ class ResponsesState:
             segments = await self.load(tenant, subject, previous)
         found = await self.items(tenant, subject, references) if references else {}
         if not segments and not found:
-            self._check_size(body)
             return body
-        whole = body.continued(segments, found)
-        self._check_size(whole)
+        whole = await _off_loop(_size(segments, body), lambda: body.continued(segments, found))
+        if whole.stores:
+            self._check_size(whole)
         return whole
 
     async def load(self, tenant: str, subject: str, response: str) -> tuple[Segment, ...]:
@@ -104,13 +105,16 @@ class ResponsesState:
     async def save(self, tenant: str, subject: str, body: ResponsesBody, response: bytes, endpoint: str) -> None:
         """Keeps the answer and what it answered, unless the caller said `store: false`. The same again changes nothing.
 
-        `response`: the Response object as the caller sees it; `endpoint`: where it was minted.
+        `response`: the Response object as the caller sees it; `endpoint`: where it was minted. Raises
+        Failure(TOO_LARGE): a request that continues nothing may be as large as it likes, but not be kept.
         """
-        before = [segment.response for segment in body.history]
-        if not body.stores or len(before) >= self._limits.turns_max:
+        if not body.stores:
             return
-        record = Record(msgspec.Raw(response), body.resolved, before, endpoint)
-        packed = await _off_loop(len(response) + body.size.text, lambda: pack(record))
+        record = Record(msgspec.Raw(response), body.resolved, [one.response for one in body.history], endpoint)
+        size = len(response) + sum(len(memoryview(item)) for item in record.input)
+        if size > self._limits.history_max_bytes:
+            raise _too_large(f"a stored conversation holds at most {self._limits.history_max_bytes} bytes")
+        packed = await _off_loop(size, lambda: pack(record))
         identity = record.identity
         if not identity:
             return
@@ -119,7 +123,8 @@ class ResponsesState:
         takes = len(packed) + OVERHEAD_BYTES * (1 + len(names))
         keys = [_index(tenant), _sizes(tenant), key, *[_pointer(tenant, subject, name) for name in names]]
         arguments = (packed, takes, self._keep_ms, self._ends_ms, self._now_ms, self._limits.tenant_max_bytes, identity)
-        await self._store.run(_KEEP, keys, arguments)
+        if await self._store.run(_KEEP, keys, arguments) == 0:
+            raise _too_large("the response takes more than all that a tenant may store")
 
     async def get(self, tenant: str, subject: str, response: str) -> bytes:
         """The Response object. Raises Failure(NOT_FOUND)."""
@@ -140,19 +145,9 @@ class ResponsesState:
         """Before anybody is paid for an answer that cannot be kept."""
         limits = self._limits
         if len(body.history) >= limits.turns_max:
-            raise Failure(
-                Code.TOO_LARGE,
-                f"a stored conversation is at most {limits.turns_max} responses long",
-                param="previous_response_id",
-            )
-        raws = (len(memoryview(item)) for segment in body.history for item in segment.items)
-        size = sum(raws) + sum(len(memoryview(item)) for item in body.resolved)
-        if body.stores and size > limits.history_max_bytes:
-            raise Failure(
-                Code.TOO_LARGE,
-                f"a stored conversation holds at most {limits.history_max_bytes} bytes; say store: false",
-                param="input",
-            )
+            raise _too_large(f"a stored conversation is at most {limits.turns_max} responses long; say store: false")
+        if _size(body.history, body) > limits.history_max_bytes:
+            raise _too_large(f"a stored conversation holds at most {limits.history_max_bytes} bytes; say store: false")
 
     async def _record(self, tenant: str, subject: str, response: str) -> Record | None:
         packed = await self._store.do("GET", _key(tenant, subject, response))
@@ -171,6 +166,17 @@ class ResponsesState:
     @property
     def _ends_ms(self) -> int:
         return self._now_ms + self._keep_ms
+
+
+def _size(segments: Sequence[Segment], body: ResponsesBody) -> int:
+    """Of all items, in bytes."""
+    given = present(body.fields, "input")
+    own = 0 if given is None else len(memoryview(given))
+    return own + sum(len(memoryview(item)) for segment in segments for item in segment.items)
+
+
+def _too_large(detail: str) -> Failure:
+    return Failure(Code.TOO_LARGE, detail, param="previous_response_id")
 
 
 async def _off_loop(size: int, make: Callable[[], Made]) -> Made:

@@ -223,11 +223,12 @@ async def test_one_tenant_takes_only_its_share_and_the_oldest_goes(valkey: Valke
 
 
 async def test_a_conversation_that_has_grown_too_large_is_refused_before_it_is_answered(valkey: ValkeyServer) -> None:
-    replica = Replica(valkey.url, StateLimits(history_max_bytes=2_000, turns_max=3))
+    replica = Replica(valkey.url, StateLimits(history_max_bytes=3_000, turns_max=3))
     await replica.turn("resp_1", "x" * 1_000)
     with pytest.raises(Failure) as caught:
         await replica.turn("resp_2", "y" * 1_000, "resp_1")
-    assert (caught.value.code, caught.value.param) == (Code.TOO_LARGE, "input")
+    assert caught.value.code is Code.TOO_LARGE
+    assert caught.value.detail == "a stored conversation holds at most 3000 bytes; say store: false"
     asked = asking(previous_response_id="resp_1", input="y" * 1_000, store=False)
     assert len((await replica.state.continued("acme", "user:ann", asked)).history) == 1
     await replica.turn("resp_a", "a")
@@ -236,7 +237,20 @@ async def test_a_conversation_that_has_grown_too_large_is_refused_before_it_is_a
     with pytest.raises(Failure) as caught:
         await replica.turn("resp_d", "d", "resp_c")
     assert (caught.value.code, caught.value.param) == (Code.TOO_LARGE, "previous_response_id")
+    assert caught.value.detail == "a stored conversation is at most 3 responses long; say store: false"
     await replica.store.close()
+
+
+async def test_what_is_too_large_to_be_kept_may_still_be_asked(valkey: ValkeyServer) -> None:
+    for limits in (StateLimits(history_max_bytes=2_000), StateLimits(tenant_max_bytes=400)):
+        replica = Replica(valkey.url, limits)
+        asked = asking(input="x" * 3_000)
+        assert await replica.state.continued("acme", "user:ann", asked) is asked
+        with pytest.raises(Failure) as caught:
+            await replica.state.save("acme", "user:ann", asked, answered("resp_1"), "openai")
+        assert caught.value.code is Code.TOO_LARGE
+        assert (await refusal(replica, "resp_1")).code is Code.NOT_FOUND
+        await replica.store.close()
 
 
 async def test_large_records_are_kept_too(here: Replica) -> None:

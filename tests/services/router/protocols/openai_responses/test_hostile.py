@@ -67,7 +67,7 @@ def broken(document: object, times: int = 2) -> st.SearchStrategy[object]:
     return made
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(broken(CODEX))
 def test_a_request_is_read_or_refused(request: object) -> None:
     try:
@@ -83,7 +83,7 @@ def test_a_request_is_read_or_refused(request: object) -> None:
     msgspec.json.decode(written)
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(broken(CODEX["input"]))
 def test_a_stored_history_may_hold_anything(items: object) -> None:
     raws = tuple([msgspec.Raw(encoded(item)) for item in items]) if isinstance(items, list) else ()
@@ -96,7 +96,7 @@ def test_a_stored_history_may_hold_anything(items: object) -> None:
         assert failure.code is Code.INVALID
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(broken(list(STREAM)))
 def test_a_stream_is_read_or_a_fault(events: object) -> None:
     data = (
@@ -125,7 +125,7 @@ def test_a_stream_is_read_or_a_fault(events: object) -> None:
     assert PROTOCOL.read_answer(writer.response)[0].choices[0].finish is folding.answer.choices[0].finish
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(broken(response()))
 def test_a_whole_answer_is_read_or_a_fault(whole: object) -> None:
     try:
