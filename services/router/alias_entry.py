@@ -26,10 +26,12 @@ class ShareEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`when` left out is always. Either `use`: only these, or `prefer`: these, then the alias's own."""
+    """`when` left out is always. One of `use`: only these; `where`: only those of the alias's own that carry these
+    labels; `prefer`: these, then the alias's own."""
 
     when: str = ""
     use: list[str] = []
+    where: dict[str, str] = {}
     prefer: list[str] = []
     strategy: Strategy | None = None
     name: str = ""
@@ -109,6 +111,9 @@ class _Maker:
             raise BadModelsFile(f"{where} lists a deployment twice")
         return tuple(self.deployments[each] for each in names)
 
+    def _labelled(self, own: list[str], labels: Mapping[str, str]) -> list[str]:
+        return [name for name in own if labels.items() <= self.deployments[name].labels.items()]
+
     def _fallback(self, name: str, to: str, above: tuple[str, ...]) -> Alias:
         path = (*above, name)
         if to not in self.entries:
@@ -135,7 +140,7 @@ class _Maker:
         made: list[Rule] = []
         for number, each in enumerate(entry.rules, 1):
             where = f"rule {each.name or number} of alias {name}"
-            rule = self._rule(where, str(number), each)
+            rule = self._rule(where, str(number), each, entry.deployments)
             if made and made[-1].when is None:
                 raise BadModelsFile(f"{where} can match nothing: the rule before it matches every request")
             if any(rule.when and before.when and rule.when.text == before.when.text for before in made):
@@ -143,9 +148,9 @@ class _Maker:
             made.append(rule)
         return tuple(made)
 
-    def _rule(self, where: str, number: str, entry: RuleEntry) -> Rule:
-        if bool(entry.use) == bool(entry.prefer):
-            raise BadModelsFile(f"{where}: write either use (only these deployments) or prefer (these first)")
+    def _rule(self, where: str, number: str, entry: RuleEntry, own: list[str]) -> Rule:
+        if sum(map(bool, (entry.use, entry.where, entry.prefer))) != 1:
+            raise BadModelsFile(f"{where}: write either use (only these deployments), where or prefer (these first)")
         condition: Condition | None = None
         if entry.when:
             try:
@@ -156,7 +161,10 @@ class _Maker:
                 raise BadModelsFile(f"{where} can match nothing: {entry.when[:80]!r} is always false")
             if condition.constant is True:
                 condition = None
-        chosen = self._listed(where, entry.use or entry.prefer)
+        names = entry.use or entry.prefer or self._labelled(own, entry.where)
+        if not names:
+            raise BadModelsFile(f"{where} can reach nobody: no deployment of the alias has the labels of where")
+        chosen = self._listed(where, names)
         return Rule(entry.name or number, condition, chosen, bool(entry.prefer), entry.strategy)
 
 

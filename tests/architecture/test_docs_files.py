@@ -20,7 +20,8 @@ from services.policy.keys import ApiKey
 from services.policy.limits import Limit, parse_limits
 from services.policy.rulebook import STARTER
 from services.router import script
-from services.router.deployment import Timeouts
+from services.router.alias_entry import AliasEntry, RuleEntry, ShareEntry
+from services.router.deployment import OnDisconnect, Timeouts
 from services.router.models_file import Defaults, DeploymentEntry, ModelsFile, PriceEntry, load
 from services.tool_executor.credentials import Credentials
 from services.tool_executor.http import HttpRunner
@@ -28,13 +29,22 @@ from services.tool_executor.sql import SqlRunner
 from services.tool_executor.toolsfile import Credential, HttpSettings, SqlSettings, ToolEntry, parse
 
 WRITTEN: tuple[type[msgspec.Struct], ...] = (
-    *(ModelsFile, Defaults, DeploymentEntry, PriceEntry, Timeouts),
+    *(ModelsFile, Defaults, DeploymentEntry, PriceEntry, Timeouts, OnDisconnect),
+    *(AliasEntry, RuleEntry, ShareEntry),
     *(script.Script, script.Rule, script.When, script.Call, script.Counts, script.Fail),
     *(ToolEntry, HttpSettings, SqlSettings, Credential),
     *(agents.Agent, agents.Limits, Limit, ApiKey, Case, Who, Ask),
     *(Job, Budget, JobView, JobEvent, TokenFrame, Usage, FailureBody),
 )
 """Everything whose fields the page of files explains."""
+KEYS = (
+    "ANTHROPIC_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "GEMINI_API_KEY",
+    "OPENAI_API_KEY",
+    "OPENAI_API_KEY_2",
+)
+"""What the models files of the documents take from the environment."""
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"^```(yaml|cedar)\n(?:#|//) ([\w.]+\.(?:yaml|cedar))\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -57,7 +67,7 @@ def test_the_models_files_are_taken(tmp_path: Path) -> None:
     (tmp_path / "anthropic.key").write_text("sk-made-up")
     for _, text in blocks:
         (tmp_path / "models.yaml").write_text(text)
-        environment = {"OPENAI_API_KEY": "sk-made-up"}
+        environment = dict.fromkeys(KEYS, "sk-made-up")
         assert load(tmp_path / "models.yaml", environment, datetime(2026, 11, 24, tzinfo=UTC)).default_chat == "default"
 
 
@@ -134,5 +144,5 @@ def test_the_samples_of_jobs_are_jobs() -> None:
 @pytest.mark.parametrize("kind", WRITTEN, ids=lambda kind: f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}")
 def test_the_page_of_files_names_every_field(kind: type[msgspec.Struct]) -> None:
     page = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
-    code = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`\n]+)`", page))))
+    code = set(re.findall(r"[a-z_][a-z0-9_]*", " ".join(re.findall(r"`([^`\n]+)`", page))))
     assert set(kind.__struct_fields__) - code == set()

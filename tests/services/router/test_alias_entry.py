@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from services.router.alias_entry import AliasEntry, aliases
+from services.router.alias_entry import AliasEntry, RuleEntry, aliases
 from services.router.bad_file import BadModelsFile
 from services.router.catalogue import Alias
 from tests.support.deployments import deployment
@@ -105,6 +105,7 @@ def test_fallbacks_that_go_in_a_circle_are_refused() -> None:
         ),
         (ruled({"when": "tools", "use": ["z"]}), "rule 1 of alias x lists z, which is not under deployments"),
         (ruled({"when": "tools"}), "rule 1 of alias x: write either use"),
+        (ruled({"when": "tools", "where": {"region": "moon"}}), "rule 1 of alias x can reach nobody"),
         (ruled({"use": ["a"], "prefer": ["b"]}), "rule 1 of alias x: write either use"),
         ({"deployments": ["a"], "canary": [{"deployment": "z", "percent": 5}]}, "alias x canary lists z"),
         ({"deployments": ["a"], "canary": [{"deployment": "b", "percent": 0}]}, "canary percent must be above 0"),
@@ -119,6 +120,14 @@ def test_fallbacks_that_go_in_a_circle_are_refused() -> None:
 )
 def test_a_mistake_is_refused_with_a_sentence(entry: dict[str, object], sentence: str) -> None:
     assert sentence in refusal(x=entry)
+
+
+def test_where_picks_those_of_the_alias_that_carry_the_labels() -> None:
+    east = msgspec.structs.replace(deployment("east"), labels={"region": "eu", "tier": "big"})
+    west = msgspec.structs.replace(deployment("west"), labels={"region": "us"})
+    entry = AliasEntry(["west", "east"], rules=[RuleEntry(where={"region": "eu"})])
+    alias = aliases({"x": entry}, {"east": east, "west": west})["x"]
+    assert [each.name for each in alias.rules[0].deployments] == ["east"]
 
 
 def test_a_fallback_to_vectors_of_another_model_is_refused() -> None:
