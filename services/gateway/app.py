@@ -44,8 +44,10 @@ def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
         ("DELETE", "/v1/responses/{id}", models.delete_response),
         ("POST", "/v1/messages", models.messages),
         ("POST", "/v1/messages/count_tokens", models.count_tokens),
+        ("GET", "/v1/streams/{id}", models.resume),
         ("POST", "/v1/embeddings", models.embeddings),
         ("POST", "/v1/rerank", models.rerank),
+        ("POST", "/v2/rerank", models.rerank),
         ("GET", "/v1/models", models.models),
         ("GET", "/v1/models/{id:path}", models.model),
         ("POST", "/v1/models/{call:path}", models.gemini),
@@ -139,4 +141,5 @@ def application(
 
 
 def _dialect(request: Request) -> Dialect:
-    return dialect_of(request.method, request.url.path, request.headers, request.query_params)
+    # not `request.url`, which is made of the Host header too, and that may be anything
+    return dialect_of(request.method, request.scope["path"], request.headers, request.query_params)

@@ -27,6 +27,7 @@ CACHE = "x-penstock-cache"
 PROMPT = "x-penstock-prompt"
 VARIABLES = "x-penstock-variables"
 SUMMARY = "x-penstock-summary"
+RESUMABLE = "x-penstock-resumable"
 
 SESSION_MAX_CHARACTERS = 256
 LABELS_MAX = 32
@@ -38,7 +39,8 @@ _variables = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Asks(msgspec.Struct, frozen=True):
-    """`summary`: whether a stream ends with a comment that says what it used and cost."""
+    """`summary`: whether a stream ends with a comment that says what it used and cost. `resumable`: whether it can be
+    come back to."""
 
     headers: dict[str, str]
     session: str
@@ -47,6 +49,7 @@ class Asks(msgspec.Struct, frozen=True):
     cache: str
     prompt: Template | None
     summary: bool
+    resumable: bool
 
     def request(self, surface: str, model: str, body: bytes, *, streamed: bool) -> CompletionRequest:
         """The model call that the caller wants."""
@@ -61,6 +64,7 @@ class Asks(msgspec.Struct, frozen=True):
             self.cache,
             self.prompt,
             headed=streamed,
+            resumable=streamed and self.resumable,
         )
 
 
@@ -74,6 +78,7 @@ def asks(fields: Mapping[str, list[str]]) -> Asks:
         _one_of(fields, CACHE, ("", NO_STORE, ONLY, REFRESH)),
         _prompt(fields),
         _one_of(fields, SUMMARY, ("", "true", "false")) == "true",
+        _one_of(fields, RESUMABLE, ("", "true", "false")) == "true",
     )
 
 

@@ -1,16 +1,18 @@
 """Models in every protocol: HTTP in, bus out. Each runs after the caller was authenticated (app.py)."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import msgspec
 
-from penstock.bus import Bus
+from penstock.bus import Bus, StreamReader
 from penstock.contracts import subjects
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token
 from penstock.contracts.llm import (
     HEAD_START,
     REFUSE_LOSSES,
+    CompletionEnd,
     CompletionHead,
     CompletionRequest,
     CountRequest,
@@ -19,6 +21,7 @@ from penstock.contracts.llm import (
     Loss,
     ModelsRequest,
     ResponseRef,
+    ResumeRequest,
     Served,
     TokenCount,
 )
@@ -32,6 +35,7 @@ from services.gateway.exchange import Exchange
 from services.gateway.intake import Intake
 from services.gateway.leaving import WhileConnected
 from services.gateway.relays import relay
+from services.gateway.request import number
 from services.gateway.sse import Relay
 
 HEAD_MAX_BYTES = 1024 * 1024
@@ -132,6 +136,18 @@ class ModelRoutes:
         answer = rerank.write(asked, ranked, exchange.meta.request)
         return await self._answer(exchange, answer, _with_losses(ranked.served, asked.losses))
 
+    async def resume(self, exchange: Exchange) -> int:
+        """GET /v1/streams/{id}: a kept stream of the caller's own, after the event that `Last-Event-ID` or `?after=`
+        names, in the protocol that it was asked for in."""
+        summary = asks(exchange.fields).summary
+        async with self._bus.stream(subjects.LLM_RESUME, _resume(exchange), exchange.meta) as reader:
+            async with WhileConnected(exchange.request.receive):
+                head = await _first(reader)
+            exchange = replace(exchange, dialect=by_path.dialect_of_surface(head.surface))
+            out = relay(exchange, exchange.dialect.form(exchange.meta.request), self._config)
+            _introduce(exchange, head, out)
+            return exchange.status(await out.run(self._events(exchange, reader, out, headed=False, summary=summary)))
+
     async def models(self, exchange: Exchange) -> int:
         """GET /v1/models and /v1beta/models: those that the caller may use."""
         models = await self._bus.call(subjects.LLM_MODELS, ModelsRequest(), exchange.meta)
@@ -165,23 +181,29 @@ class ModelRoutes:
     async def _frames(
         self, exchange: Exchange, request: CompletionRequest, out: Relay, *, summary: bool
     ) -> AsyncGenerator[bytes, None]:
+        async with self._bus.stream(subjects.LLM_STREAM, request, exchange.meta) as reader:
+            async for frame in self._events(exchange, reader, out, headed=True, summary=summary):
+                yield frame
+
+    async def _events(
+        self, exchange: Exchange, reader: StreamReader[CompletionEnd], out: Relay, *, headed: bool, summary: bool
+    ) -> AsyncGenerator[bytes, None]:
         """The events of the answer. What is known before the first goes into the answer's head, what is known after the
         last into a comment, if the caller wants one."""
-        async with self._bus.stream(subjects.LLM_STREAM, request, exchange.meta) as reader:
-            head: bytes | None = b""
-            async for frame in reader:
-                if head is not None and (head or frame.startswith(HEAD_START)):
-                    head += frame
-                    by = _served(head)
-                    if by is None:
-                        continue
-                    out.say(served.known(by) | served.timing(by, exchange.took_ms))
-                else:
-                    yield frame
-                head = None
-            if summary:
-                by = reader.end.served
-                out.say(served.known(by) | served.used(by) | served.timing(by, exchange.took_ms))
+        head: bytes | None = b"" if headed else None
+        async for frame in reader:
+            if head is not None and (head or frame.startswith(HEAD_START)):
+                head += frame
+                read = _head(head)
+                if read is None:
+                    continue
+                _introduce(exchange, read, out)
+            else:
+                yield frame
+            head = None
+        if summary:
+            by = reader.end.served
+            out.say(served.known(by) | served.used(by) | served.timing(by, exchange.took_ms))
 
     async def _count(self, exchange: Exchange, model: str, body: bytes) -> TokenCount:
         request = CountRequest(model, msgspec.Raw(body), exchange.dialect.surface, upstream(exchange.fields))
@@ -208,10 +230,39 @@ def _response(exchange: Exchange) -> ResponseRef:
     return ResponseRef(id)
 
 
-def _served(head: bytes) -> Served | None:
+def _resume(exchange: Exchange) -> ResumeRequest:
+    """Where a reader goes on: after `<stream>:<n>`, as the ids of events are, or the number alone."""
+    request = exchange.request
+    stream = request.path_params["id"]
+    if not is_token(stream):
+        raise Failure(Code.NOT_FOUND, "there is no such stream", param="id")
+    last = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
+    after = number(last.removeprefix(f"{stream}:"))
+    if after is None or after < 0:
+        raise Failure(Code.INVALID, "Last-Event-ID must be the id of one of this stream's events", param="after")
+    return ResumeRequest(stream, after)
+
+
+def _introduce(exchange: Exchange, head: CompletionHead, out: Relay) -> None:
+    """What is known before the first event, in the answer's head."""
+    by = head.served
+    fields = {"x-penstock-stream": head.stream} if head.stream else {}
+    out.say(fields | served.known(by) | served.timing(by, exchange.took_ms))
+
+
+async def _first(reader: StreamReader[CompletionEnd]) -> CompletionHead:
+    raw = b""
+    async for frame in reader:
+        raw += frame
+        if (head := _head(raw)) is not None:
+            return head
+    raise Failure(Code.INTERNAL, "the answer has no head")
+
+
+def _head(head: bytes) -> CompletionHead | None:
     """None while the head has not come in full."""
     try:
-        return _heads.decode(head).served
+        return _heads.decode(head)
     except msgspec.DecodeError as error:
         if len(head) > HEAD_MAX_BYTES:
             raise Failure(Code.INTERNAL, "the head of the answer cannot be read") from error

@@ -30,6 +30,11 @@ def dialect_of(method: str, path: str, headers: Mapping[str, str], query: Mappin
     return OPENAI
 
 
+def dialect_of_surface(surface: str) -> Dialect:
+    """The one of a protocol's name on the bus; OpenAI's for one that is not known."""
+    return next((each for each in (ANTHROPIC, RESPONSES, GEMINI) if each.surface == surface), OPENAI)
+
+
 def _by_headers(headers: Mapping[str, str], query: Mapping[str, str]) -> Dialect:
     if "anthropic-version" in headers:
         return ANTHROPIC

@@ -36,6 +36,7 @@ MODELS: dict[str, tuple[str, dict[str, object]]] = {
     "POST /v1/messages/count_tokens": ("/v1/messages/count_tokens", {**CHAT}),
     "POST /v1/embeddings": ("/v1/embeddings", {"model": "embed", "input": "hi"}),
     "POST /v1/rerank": ("/v1/rerank", {"model": "rank", "query": "hi", "documents": ["one", "two"]}),
+    "POST /v2/rerank": ("/v2/rerank", {"model": "rank", "query": "hi", "documents": ["one", "two"]}),
     "GET /v1/models": ("/v1/models", {}),
     "GET /v1/models/{id:path}": ("/v1/models/chat", {}),
     "POST /v1/models/{call:path}": ("/v1/models/chat:generateContent", {"contents": [CONTENT]}),

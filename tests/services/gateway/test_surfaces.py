@@ -258,7 +258,7 @@ async def test_the_root_answers_who_tries_it(edge: ScriptedEdge) -> None:
 async def test_documents_are_ranked(edge: ScriptedEdge, document: object) -> None:
     ask = {"model": "rank", "query": "which?", "documents": ["one", document], "top_n": 2}
     async with edge.client() as client:
-        short = await client.post("/v1/rerank", json=ask)
+        short = await client.post("/v2/rerank", json=ask)
         long = await client.post("/v1/rerank", json=ask | {"return_documents": True, "max_tokens_per_doc": 9})
         refused = await client.post(
             "/v1/rerank", json=ask | {"max_tokens_per_doc": 9}, headers={"x-penstock-losses": "refuse"}
@@ -342,3 +342,12 @@ async def test_a_client_that_waits_for_so_long_is_worked_for_no_longer(edge: Scr
     async with edge.client(**{"x-server-timeout": "1"}) as client:
         answer = await client.post("/v1beta/models/chat:generateContent", json=GEMINI)
     assert (answer.status_code, answer.json()["error"]["status"]) == (504, "DEADLINE_EXCEEDED")
+
+
+@pytest.mark.parametrize("host", ["[", "a/v1/messages?", "x" * 3000])
+async def test_a_host_that_is_none_changes_nothing(edge: ScriptedEdge, host: str) -> None:
+    async with edge.client(host=host) as client:
+        found = await client.get("/v1/models")
+        unknown = await client.get("/v1/nothing")
+    assert (found.status_code, found.json()["object"]) == (200, "list")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
