@@ -6,7 +6,7 @@ import msgspec
 
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
-from penstock.contracts.llm import ANTHROPIC_MESSAGES, CountRequest, TokenCount
+from penstock.contracts.llm import CountRequest, TokenCount
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question, Reserve
 from penstock.kit.boundary import Boundary
@@ -19,7 +19,8 @@ from services.router.config import Config
 from services.router.deployment import CHAT
 from services.router.fault import Fault, FaultKind
 from services.router.models import Models
-from services.router.protocols.protocol import Body, Protocol, Target
+from services.router.protocols.anthropic_messages.body import MessagesBody
+from services.router.protocols.protocol import Protocol
 from services.router.providers.address import ANTHROPIC_COUNT
 from services.router.providers.provider import Ask
 from services.router.providers.table import Providers
@@ -60,12 +61,12 @@ class Counting:
         body = await off_loop(len(raw), surface.read, raw, request.model)
         digested = await digest(raw)
         counting = tuple(each for each in alias.deployments if request.surface in each.protocols)
-        if request.surface != ANTHROPIC_MESSAGES or not counting:
+        if not isinstance(body, MessagesBody) or not counting:
             question = Question(
                 ActionName(COMPLETE), Entity("Model", alias.name), new_id("att"), arguments_digest=digested
             )
             async with self._boundary.action(question, meta):
-                return TokenCount(body.size.at_most, estimated=True)
+                return TokenCount(body.size.likely, estimated=True)
         wanted = Wanted(
             COMPLETE,
             alias.name,
@@ -82,13 +83,9 @@ class Counting:
 
         return await self._chain.run(alias.only(counting), Need(CHAT), wanted, work)
 
-    async def _ask(self, attempt: Attempt, request: CountRequest, body: Body) -> _Counted:
+    async def _ask(self, attempt: Attempt, request: CountRequest, body: MessagesBody) -> _Counted:
         deployment = attempt.deployment
-        target = Target(deployment.model, deployment.endpoint, streamed=False)
-        fields = msgspec.json.decode(body.for_upstream(target), type=dict[str, msgspec.Raw])
-        for name in ("max_tokens", "stream"):  # a count is refused with them
-            fields.pop(name, None)
-        ask = Ask(deployment, msgspec.json.encode(fields), attempt.watch, ANTHROPIC_COUNT, request.headers)
+        ask = Ask(deployment, body.for_count(deployment.model), attempt.watch, ANTHROPIC_COUNT, request.headers)
         answer = await self._providers[deployment.provider].whole(ask)
         try:
             return msgspec.json.decode(answer, type=_Counted)

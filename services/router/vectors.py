@@ -3,7 +3,7 @@
 import msgspec
 
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.llm import OPENAI_EMBEDDINGS, Embeddings, EmbedRequest, Reranked, RerankRequest
+from penstock.contracts.llm import GEMINI_GENERATE, OPENAI_EMBEDDINGS, Embeddings, EmbedRequest, Reranked, RerankRequest
 from penstock.contracts.meta import Meta
 from penstock.kit.clock import Clock
 from services.router import embeddings, reranking
@@ -17,7 +17,8 @@ from services.router.deployment import EMBEDDINGS, RERANK
 from services.router.estimate import Size
 from services.router.models import Models
 from services.router.price import worst_case
-from services.router.providers.address import RERANK_WIRE
+from services.router.protocols.gemini_generate import embeddings as gemini_embeddings
+from services.router.providers.address import GEMINI_EMBED, RERANK_WIRE
 from services.router.providers.provider import Ask
 from services.router.providers.table import Providers
 
@@ -43,9 +44,12 @@ class Vectors:
             raise Failure(Code.INVALID, "dimensions must not be negative", param="dimensions")
 
         async def work(attempt: Attempt) -> Embeddings:
-            asked = embeddings.request(attempt.deployment.model, texts, request.dimensions)
-            answer = await self._answer(attempt, asked, OPENAI_EMBEDDINGS)
-            vectors, attempt.told = await off_loop(len(answer), embeddings.read, answer, len(texts))
+            deployment = attempt.deployment
+            gemini = GEMINI_GENERATE in deployment.protocols
+            wire = gemini_embeddings if gemini else embeddings
+            asked = wire.request(deployment.model, texts, request.dimensions)
+            answer = await self._answer(attempt, asked, GEMINI_EMBED if gemini else OPENAI_EMBEDDINGS)
+            vectors, attempt.told = await off_loop(len(answer), wire.read, answer, len(texts))
             return Embeddings(vectors, attempt.served())
 
         wanted = await self._wanted(EMBED, alias, texts, meta)

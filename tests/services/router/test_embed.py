@@ -66,3 +66,18 @@ async def test_a_failing_deployment_is_asked_again(vectors: Plane) -> None:
     vectors.server.script(status(503), embeddings())
     async with vectors.router():
         assert (await embed(vectors, "a")).served.attempts == 2
+
+
+async def test_a_gemini_model_embeds_on_its_own_wire(vectors: Plane) -> None:
+    vectors.deployments["one-e"] |= {"provider": "gemini", "base_url": vectors.server.url.removesuffix("/v1")}
+    vectors.server.script(json({"embeddings": [{"values": [1.0, 2.0]}, {"values": [3.0, 4.0]}]}))
+    async with vectors.router():
+        request = EmbedRequest("vectors", ["a", "b"], 2)
+        answer = await vectors.bus.call(LLM_EMBED, request, vectors.meta())
+    assert answer.vectors == [[1.0, 2.0], [3.0, 4.0]]
+    assert answer.served.usage.estimated
+    (sent,) = vectors.server.received
+    assert sent.path == "/v1beta/models/one-e:batchEmbedContents"
+    assert sent.fields["requests"] == [
+        {"model": "models/one-e", "content": {"parts": [{"text": text}]}, "outputDimensionality": 2} for text in "ab"
+    ]
