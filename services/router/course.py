@@ -81,6 +81,7 @@ class Course(Generic[Result]):
         self._told: list[Fault] = []
         self._dead: set[tuple[str, int]] = set()
         self._shown: dict[str, int] = {}
+        self._choices: dict[str, Choice] = {}
         self._hops = 0
         self._counted = 0
 
@@ -96,6 +97,8 @@ class Course(Generic[Result]):
                 continue
             if done is not None:
                 return done.result
+        said = {name: choice.explained() for name, choice in self._choices.items()}
+        self._means.log.of(self._wanted.meta).warning("no deployment answered", choices=str(said), tries=self._hops)
         if not self._told and nothing is not None:
             raise nothing
         raise exhausted(self._told)
@@ -107,6 +110,7 @@ class Course(Generic[Result]):
             if number and (self._used_up() or not await self._pause(number, alias)):
                 return None
             choice = self._choose(alias)
+            self._choices.setdefault(alias.name, choice)
             if not choice.candidates and not number:
                 raise _Nobody(nobody(alias.name, choice))
             if (done := await self._round(alias, list(choice.candidates))) is not None:
@@ -169,9 +173,10 @@ class Course(Generic[Result]):
                     self._counted += 1
                     return None
             except Failure:
-                if attempt.decision or not self._told or alias is self._alias:
+                # policy lets the caller use this alias, not its fallback; or pays for one attempt, not for a second one
+                if attempt.decision or not (number or (self._told and alias is not self._alias)):
                     raise
-                return None  # policy lets the caller use this alias, not its fallback
+                return None
             if self._now() >= self._wanted.deadline:
                 return None
         self._counted += 1

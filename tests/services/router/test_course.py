@@ -258,6 +258,32 @@ async def test_a_caller_who_leaves_stops_both(plane: Plane) -> None:
         assert [outcome.status for outcome in outcomes] == ["cancelled", "cancelled"]
 
 
+async def test_a_hedge_that_the_budget_does_not_pay_leaves_the_first_alone(plane: Plane) -> None:
+    await plane.log_in(usd=0.0012)
+    hedged(plane, 0.05)
+
+    async def late_answer(line: Line, request: Received) -> None:
+        await asyncio.sleep(0.3)
+        await plain()(line, request)
+
+    plane.server.script(late_answer, model="one")
+    async with plane.router():
+        assert (await plane.complete(max_tokens=100)).served.deployment == "one"
+        assert len(await plane.decisions()) == 2
+    assert plane.server.asked("two") == 0
+
+
+async def test_when_nobody_answers_the_log_says_who_was_chosen_and_why_others_were_not(plane: Plane) -> None:
+    plane.deployments["two"]["tools"] = False
+    plane.server.script(status(500), model="one")
+    async with plane.router(rounds_max=1):
+        with pytest.raises(Failure):
+            await plane.complete(tools=[{"type": "function", "function": {"name": "f"}}])
+        (line,) = [line for line in plane.lines if "no deployment answered" in line]
+    assert "1. one: number 1 of the alias" in line
+    assert "-. two: takes no tools" in line
+
+
 # Rules, canaries, copies ----------------------------------------------------------------------------------------------
 
 
