@@ -5,7 +5,8 @@ from collections import deque
 import msgspec
 
 from penstock.contracts.llm import OPENAI_CHAT
-from services.router.protocols.openai_chat.fields import Fields, is_empty, is_text
+from services.router.protocols.openai_chat.fields import Fields, invalid, is_empty, is_text
+from services.router.protocols.openai_chat.plain import PlainMessage, plain_message
 from services.router.protocols.openai_chat.read_parts import Extras, read_cache, read_content
 from services.router.protocols.part import Media, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from services.router.protocols.prompt import Role, Turn
@@ -21,7 +22,11 @@ def read_turns(messages: list[msgspec.Raw], extras: Extras) -> tuple[Turn, ...]:
     """Raises Failure(INVALID). A result that answers no call is refused: no other protocol could say it."""
     history = _History(extras)
     for number, raw in enumerate(messages):
-        history.read(Fields.of(raw, f"messages.{number}"), number)
+        plain = plain_message(raw)
+        if plain is None:
+            history.read(Fields.of(raw, f"messages.{number}"), number)
+        else:
+            history.take(plain, f"messages.{number}")
     return history.whole()
 
 
@@ -56,6 +61,19 @@ class _History:
                 raise message.wrong("role", "must be system, developer, user, assistant or tool")
             self._turns.append(Turn(_ROLES.get(role, "assistant"), parts, message.text("name")))
         self._extras.update(message.rest())
+
+    def take(self, message: PlainMessage, at: str) -> None:
+        """The same for a message of the usual shape."""
+        parts: list[Part] = [Text(message.content)] if message.content else []
+        if message.role == "tool":
+            unique = self._answered(message.tool_call_id or "", f"{at}.tool_call_id")
+            shown = [part for part in parts if isinstance(part, Text)]
+            self._results.append(ToolResult(unique, tuple(shown), self._names[unique]))
+            return
+        self._close_results()
+        for call in message.tool_calls or ():
+            parts.append(self._began(call.id, call.id, call.function.name, call.function.arguments))
+        self._turns.append(Turn(_ROLES.get(message.role, "assistant"), tuple(parts), message.name or ""))
 
     def _close_results(self) -> None:
         if self._results:
@@ -111,13 +129,17 @@ class _History:
         """The legacy role `function` answers the last call of its name."""
         said = "tool_call_id" if role == "tool" else "name"
         raw_id = message.text(said)
-        waiting = self._open.get(raw_id)
-        if not waiting:
-            raise message.wrong(said, "must name a call of an assistant's message before it that has no result yet")
-        unique = waiting.popleft()
+        unique = self._answered(raw_id, message.path(said))
         message.text("name")
         parts = [_shown(part) for part in read_content(message, self._extras)]
         return ToolResult(unique, tuple(parts), self._names[unique], cache=read_cache(message))
+
+    def _answered(self, raw_id: str, at: str) -> str:
+        """The unique id of the call that this result is of."""
+        waiting = self._open.get(raw_id)
+        if not waiting:
+            raise invalid(at, "must name a call of an assistant's message before it that has no result yet")
+        return waiting.popleft()
 
 
 def read_signature(call: Fields) -> str:

@@ -6,6 +6,7 @@ import msgspec
 
 from penstock.contracts.llm import OPENAI_CHAT
 from services.router.protocols.openai_chat.fields import NOT_JSON, Fields, invalid, is_text
+from services.router.protocols.openai_chat.plain import plain_tool
 from services.router.protocols.openai_chat.read_messages import read_turns
 from services.router.protocols.openai_chat.read_parts import Extras, read_cache
 from services.router.protocols.prompt import (
@@ -68,6 +69,15 @@ def _tools(fields: Fields, extras: Extras) -> tuple[Tool | ServerTool, ...]:
 
 
 def _tool(raw: msgspec.Raw, at: str, extras: Extras) -> Tool | ServerTool:
+    plain = plain_tool(raw)
+    if plain is None:
+        return _other_tool(raw, at, extras)
+    told = plain.function
+    parameters = None if isinstance(told.parameters, msgspec.UnsetType) else told.parameters
+    return Tool(told.name, told.description, parameters, told.strict)
+
+
+def _other_tool(raw: msgspec.Raw, at: str, extras: Extras) -> Tool | ServerTool:
     entry = Fields.of(raw, at)
     kind = entry.text("type")
     mark = read_cache(entry)

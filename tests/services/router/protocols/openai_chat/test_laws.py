@@ -81,3 +81,13 @@ def test_on_the_diagonal_every_value_but_the_model_stays_byte_for_byte(prompt: P
     assert msgspec.json.decode(again, type=dict[str, msgspec.Raw]) == msgspec.json.decode(
         raw, type=dict[str, msgspec.Raw]
     )
+
+
+@unhurried
+@given(prompts(OPENAI_CHAT))
+def test_what_is_read_at_once_and_field_by_field_is_the_same(prompt: Prompt) -> None:
+    """A null that says nothing makes the difference."""
+    fields = msgspec.json.decode(PROTOCOL.write_prompt(prompt, TARGET, Losses()), type=dict[str, object])
+    for name in ("messages", "tools"):
+        fields[name] = [each | {"x": None} for each in msgspec.convert(fields.get(name, []), list[dict[str, object]])]
+    assert PROTOCOL.read(msgspec.json.encode(fields)).prompt() == prompt
