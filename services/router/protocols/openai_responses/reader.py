@@ -128,9 +128,8 @@ class ResponsesReader:
     def _added(self, found: Event, pieces: list[Piece]) -> None:
         head = _head(found.item)
         item = self._items[found.output_index] = _Item(head.id or "")
-        if head.type in CALLS:
-            parts = read_item(found.item)
-            self._begin(item, 0, parts[0], pieces)
+        if head.type in CALLS and (call := _named(found.item)) is not None:
+            self._begin(item, 0, call, pieces)
 
     def _worded(self, found: Event, pieces: list[Piece]) -> None:
         item, said = self._item(found), found.text
@@ -205,6 +204,14 @@ def _head(item: msgspec.Raw) -> Head:
         raise Fault(FaultKind.GARBAGE, "the provider's stream holds an item that is none", sent=True) from None
 
 
+def _named(item: msgspec.Raw) -> AnswerPart | None:
+    """A call whose name and id are known; one without is told when it is finished."""
+    try:
+        return read_item(item)[0]
+    except Fault:
+        return None
+
+
 def _grow(part: _Part, text: str, pieces: list[Piece]) -> None:
     if text:
         part.shown += len(text)
@@ -222,16 +229,17 @@ def _length(part: AnswerPart) -> int:
 
 
 def _catch_up(begun: _Part, part: AnswerPart, pieces: list[Piece]) -> None:
+    """What is missing at the end of a text. Arguments are those of the deltas where there were any: providers write
+    them anew in finished items, with other white space."""
     match part:
         case Text() | Refusal():
             _grow(begun, part.text[begun.shown :], pieces)
-        case ToolCall():
-            if rest := part.arguments[begun.shown :]:
-                begun.shown += len(rest)
-                pieces.append(Grown(begun.number, arguments=rest))
+        case ToolCall() if not begun.shown and part.arguments:
+            begun.shown = len(part.arguments)
+            pieces.append(Grown(begun.number, arguments=part.arguments))
         case Thinking():
             _grow(begun, part.text[begun.shown :], pieces)
             if part.signature or part.sealed:
                 pieces.append(Grown(begun.number, signature=part.signature, sealed=part.sealed))
-        case Opaque():
+        case _:
             pass

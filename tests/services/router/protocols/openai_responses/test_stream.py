@@ -142,6 +142,27 @@ def test_what_was_left_out_of_all_events_comes_from_the_last() -> None:
     assert read(STREAM[-1])[0].choices == ANSWER.choices
 
 
+def test_arguments_that_a_provider_writes_anew_at_the_end_are_not_told_twice() -> None:
+    spaced = CALLED | {"arguments": '{"at": "Rome"}'}
+    events = [event for event in STREAM if event["type"] != "response.output_item.done"][:-1]
+    done: Json = {"type": "response.output_item.done", "output_index": 3, "item": spaced}
+    last: Json = {"type": "response.completed", "response": response(output=[SEARCH, THOUGHT, SAID, spaced])}
+    answer, _ = read(*events, done, last)
+    assert ToolCall("call_1", "look", '{"at":"Rome"}') in answer.choices[0].parts
+
+
+def test_a_call_that_is_not_named_at_once_is_told_when_it_is_finished() -> None:
+    nameless: Json = {"type": "function_call", "id": "fc_1"}
+    answer, _ = read(
+        *START,
+        {"type": "response.output_item.added", "output_index": 0, "item": nameless},
+        at(0, "fc_1", "function_call_arguments.delta", delta='{"at":"Rome"}'),
+        {"type": "response.output_item.done", "output_index": 0, "item": CALLED},
+        {"type": "response.completed", "response": response(output=[CALLED])},
+    )
+    assert answer.choices == (Choice((ToolCall("call_1", "look", '{"at":"Rome"}'),), Finish.TOOLS),)
+
+
 def test_a_message_of_several_contents_is_read() -> None:
     contents = [{"type": "output_text", "text": "A", "annotations": []}, {"type": "refusal", "refusal": "No."}]
     answer, _ = read(
