@@ -54,8 +54,8 @@ class Attempt:
     `committed`: content was passed on, so that nobody else may answer. `reason`: why this deployment. `surface`,
     `wire`: the caller's protocol and the provider's. `decided_ms`, `translated_ms`, `upstream_ms`: how long
     policy took, the two protocols, and the provider. `template`: the prompt template as name@version. `remaining_nano`:
-    what policy said is left of the budget, -1 for no limit. `left`: the caller has gone, and the provider is read to the
-    end for its own count."""
+    what policy said is left of the budget, -1 for no limit. `left`: the caller has gone, and the provider is read to
+    the end for its own count."""
 
     __slots__ = (
         "_alias",

@@ -21,6 +21,7 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question
 from penstock.kit.boundary import Settlement
 from penstock.kit.parts import Parts
+from services.router.audience import Audience
 from services.router.cache import key as keys
 from services.router.cache.entry import Entry, Form
 from services.router.cache.replay import as_events, as_whole
@@ -77,16 +78,16 @@ class Cached:
             return await self._again(asked, meta, entry, "shared")
         return await self._first(asked, place)
 
-    async def stream(self, asked: Asked, meta: Meta, out: Out) -> CompletionEnd:
+    async def stream(self, asked: Asked, meta: Meta, out: Audience) -> CompletionEnd:
         """Kept, or new."""
         place = await self._place(asked, meta)
         if place is None:
-            return await self._completions.stream(asked, out)
+            return await self._completions.stream(asked, out, out)
         kept = await self._find(place, asked, meta, "events")
         if kept is not None:
             return await self._play(asked, meta, out, *kept)
         copy = _Copy(out, place.rules.answer_max_bytes)
-        end = await self._completions.stream(asked, copy)
+        end = await self._completions.stream(asked, copy, out)
         if not copy.too_large:
             entry = self._entry("events", copy.text(headed=asked.request.headed), end.served, end.finish)
             await self._keep(place, entry)

@@ -12,6 +12,7 @@ Kind = Literal["chat", "embeddings", "rerank"]
 CHAT: Kind = "chat"
 EMBEDDINGS: Kind = "embeddings"
 RERANK: Kind = "rerank"
+CANCEL, DRAIN, SPOOL = "cancel", "drain", "spool"
 
 
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,9 +43,11 @@ class Abilities(msgspec.Struct, frozen=True):
 
 class OnDisconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What becomes of a streamed answer whose reader has gone: `cancel` hangs up on the provider; `drain` reads to the
-    end, so that the provider's own count is billed, at most `drain_s` long and for `drains_max` answers at once."""
+    end, so that the provider's own count is billed, at most `drain_s` long and for `drains_max` answers at once;
+    `spool` does so too, and keeps every stream for who comes back. One whose caller asked to resume it goes on as with
+    `spool` in any case."""
 
-    do: Literal["cancel", "drain"] = "cancel"
+    do: Literal["cancel", "drain", "spool"] = "cancel"
     drain_s: float = 60.0
     drains_max: int = 16
 

@@ -115,7 +115,7 @@ class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     rpm: int = 0
     tpm: int = 0
     labels: dict[str, str] = {}
-    on_disconnect: Literal["cancel", "drain"] | OnDisconnect = "cancel"
+    on_disconnect: Literal["cancel", "drain", "spool"] | OnDisconnect = "cancel"
     script: str = ""
 
     def made(self, name: str, env: Mapping[str, str], folder: Path, at: datetime) -> Deployment:

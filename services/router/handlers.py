@@ -1,5 +1,8 @@
 """The router's endpoints."""
 
+from functools import partial
+
+from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
 from penstock.contracts.llm import (
     Completion,
@@ -14,20 +17,26 @@ from penstock.contracts.llm import (
     RerankRequest,
     ResponseDeleted,
     ResponseRef,
+    ResumeRequest,
     StoredResponse,
     TokenCount,
 )
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question
 from penstock.kit.boundary import Boundary
+from penstock.kit.identity import Identities
+from services.router.audience import Audience, Reader
 from services.router.cached import Cached
 from services.router.catalogue import Alias
 from services.router.completion import COMPLETE, Completions
 from services.router.counting import Counting
+from services.router.departures import Departures
 from services.router.deployment import CHAT, EMBEDDINGS
+from services.router.kept_stream import Keep, KeptStream
 from services.router.models import Models as LoadedModels
 from services.router.relay import Out
 from services.router.responses_desk import ResponsesDesk
+from services.router.resumption import Resumption
 from services.router.vectors import EMBED, RERANKING, Vectors
 
 ASKED_AT_ONCE = 200
@@ -46,7 +55,15 @@ class Handlers:
         vectors: Vectors,
         desk: ResponsesDesk,
         boundary: Boundary,
+        identities: Identities,
+        departures: Departures,
+        keep: Keep,
+        resumption: Resumption,
     ) -> None:
+        self._identities = identities
+        self._departures = departures
+        self._keep = keep
+        self._resumption = resumption
         self._desk = desk
         self._cached = cached
         self._models = models
@@ -59,9 +76,15 @@ class Handlers:
         """A whole answer."""
         return await self._cached.whole(await self._completions.read(request, meta), meta)
 
-    async def stream(self, request: CompletionRequest, meta: Meta, out: Out) -> CompletionEnd:
+    async def stream(self, request: CompletionRequest, meta: Meta, out: Reader) -> CompletionEnd:
         """Frames of whole server-sent events in the caller's protocol."""
-        return await self._cached.stream(await self._completions.read(request, meta), meta, out)
+        asked = await self._completions.read(request, meta)
+        audience = Audience(out, self._kept(request, meta), wished=request.resumable)
+        return await self._departures.run(audience, partial(self._cached.stream, asked, meta, audience))
+
+    async def resume(self, request: ResumeRequest, meta: Meta, out: Out) -> CompletionEnd:
+        """A kept stream, from where its reader lost it."""
+        return await self._resumption.stream(request, meta, out)
 
     async def count(self, request: CountRequest, meta: Meta) -> TokenCount:
         """Input tokens of a request."""
@@ -98,6 +121,15 @@ class Handlers:
             catalogue.default_chat if catalogue.default_chat in names else "",
             catalogue.default_embed if catalogue.default_embed in names else "",
         )
+
+    def _kept(self, request: CompletionRequest, meta: Meta) -> KeptStream | None:
+        """Where the stream may be kept: only who gets a head hears its name."""
+        if not request.headed:
+            if request.resumable:
+                raise Failure(Code.INVALID, "a resumable stream is asked for with a head", param="resumable")
+            return None
+        claims = self._identities.claims(meta)
+        return KeptStream(self._keep, claims.tenant, claims.sub, request.model, request.surface)
 
 
 def _may_use(alias: Alias) -> Question:

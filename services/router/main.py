@@ -16,6 +16,7 @@ from penstock.contracts.subjects import (
     LLM_RERANK,
     LLM_RESPONSE_DELETE,
     LLM_RESPONSE_GET,
+    LLM_RESUME,
     LLM_STREAM,
     ROUTER,
 )
@@ -28,9 +29,11 @@ from services.router.chain import Chain, ChainRules
 from services.router.completion import Completions
 from services.router.config import Config
 from services.router.counting import Counting
+from services.router.departures import Departures
 from services.router.handlers import Handlers
 from services.router.health import BreakerRules
 from services.router.http import Http
+from services.router.kept_stream import Keep, KeptLimits
 from services.router.made_up import LocalModels
 from services.router.minted import Minted
 from services.router.models import Models
@@ -40,6 +43,7 @@ from services.router.providers.table import providers
 from services.router.responses_desk import ResponsesDesk
 from services.router.responses_keeper import Keeper
 from services.router.responses_state import ResponsesState, StateLimits
+from services.router.resumption import Resumption
 from services.router.sharing import Sharing
 from services.router.vectors import Vectors
 
@@ -64,24 +68,31 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     chain = _chain(config, board, parts)
     sharing = _sharing(config, board, parts)
     kept = Store(config.store_url.reveal(), timeout_s=config.cache_timeout_s) if config.store_url else None
-    handlers = _handlers(config, parts, models, chain, http, kept)
+    departures = Departures(parts.metrics, parts.log)
+    keep = Keep(
+        parts.bus, KeptLimits(config.kept_streams_max, config.kept_stream_max_bytes, config.kept_sign_s), parts.log
+    )
+    handlers = _handlers(config, parts, models, chain, http, kept, departures, keep)
     endpoints = [
         answer(LLM_COMPLETE, handlers.complete, in_flight_max=config.calls_max),
         stream(LLM_STREAM, handlers.stream, in_flight_max=config.streams_max),
+        stream(LLM_RESUME, handlers.resume, in_flight_max=config.streams_max),
         answer(LLM_COUNT, handlers.count, in_flight_max=config.calls_max),
         answer(LLM_RERANK, handlers.rerank, in_flight_max=config.calls_max),
         answer(LLM_RESPONSE_GET, handlers.response, in_flight_max=config.calls_max),
         answer(LLM_RESPONSE_DELETE, handlers.delete_response, in_flight_max=config.calls_max),
         answer(LLM_EMBED, handlers.embed, in_flight_max=config.calls_max),
         answer(LLM_MODELS, handlers.models, in_flight_max=config.calls_max),
+        departures,
     ]
-    background: list[Background] = [lambda: models.watch(config.models_check_every_s)]
+    background: list[Background] = [lambda: models.watch(config.models_check_every_s), keep.run]
     if sharing is not None:
         background.append(sharing.run)
     try:
         yield Service(ROUTER, endpoints, background=background)
     finally:
         await chain.close()
+        await keep.close()
         if sharing is not None:
             await sharing.close()
         if kept is not None:
@@ -89,7 +100,16 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         await http.close()
 
 
-def _handlers(config: Config, parts: Parts, models: Models, chain: Chain, http: Http, kept: Store | None) -> Handlers:
+def _handlers(
+    config: Config,
+    parts: Parts,
+    models: Models,
+    chain: Chain,
+    http: Http,
+    kept: Store | None,
+    departures: Departures,
+    keep: Keep,
+) -> Handlers:
     table = providers(http, response_max_bytes=config.response_max_bytes)
     state = None if kept is None else ResponsesState(kept, parts.clock, _limits(config))
     minted = Minted(kept, timeout_s=config.cache_timeout_s)
@@ -105,7 +125,26 @@ def _handlers(config: Config, parts: Parts, models: Models, chain: Chain, http: 
         )
     cached = Cached(completions, vectors, shelf, parts)
     desk = ResponsesDesk(state, parts.boundary, parts.identities)
-    return Handlers(models, completions, cached, counting, vectors, desk, parts.boundary)
+    resumption = Resumption(
+        parts.bus,
+        parts.boundary,
+        parts.identities,
+        silence_s=config.kept_silence_s,
+        timeout_s=config.request_timeout_s,
+    )
+    return Handlers(
+        models,
+        completions,
+        cached,
+        counting,
+        vectors,
+        desk,
+        parts.boundary,
+        parts.identities,
+        departures,
+        keep,
+        resumption,
+    )
 
 
 def _limits(config: Config) -> StateLimits:

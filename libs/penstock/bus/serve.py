@@ -61,6 +61,12 @@ class Running:
         """The asker's deadline has come."""
         self.stop(Failure(Code.DEADLINE, "not done in time"))
 
+    def left(self, why: str) -> None:
+        """Nobody reads the stream any more."""
+        if self.sender is not None:
+            self.sender.left = True
+        self.stop(Failure(Code.CANCELLED, why))
+
     def stop(self, why: Failure) -> None:
         """Cancels the handler; `why` is what the asker is told."""
         if self.stopped is None and self.task is not None and not self.task.done():
@@ -318,7 +324,7 @@ class Server:
             elif running.task.done():
                 self._forget(running)
             else:
-                running.stop(Failure(Code.CANCELLED, "the reader went away"))
+                running.left("the reader went away")
 
     def sweep(self, now: float, late_s: float) -> None:
         """Called every second: says of long work that it is alive, and stops streams whose reader is gone.
@@ -332,7 +338,7 @@ class Server:
                 running.sender.keep_alive(now, self._config.keep_alive_s)
                 running.sender.flow_heard += late_s
                 if now - running.sender.flow_heard > self._config.stream_reader_lost_s and self._connection.connected:
-                    running.stop(Failure(Code.CANCELLED, "the reader was lost"))
+                    running.left("the reader was lost")
             elif now - running.last_sign >= self._config.keep_alive_s:
                 running.last_sign = now
                 with contextlib.suppress(Failure):

@@ -43,7 +43,8 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Sender:
-    """The producer's side of one stream: `accepted`, our acknowledgement, goes out at once."""
+    """The producer's side of one stream: `accepted`, our acknowledgement, goes out at once. `left`: the reader went
+    away, or was lost."""
 
     def __init__(self, connection: Connection, reply: str, window: int, accepted: bytes) -> None:
         self._connection = connection
@@ -59,6 +60,7 @@ class Sender:
         loop = asyncio.get_running_loop()
         self.sent = loop.time()
         self.flow_heard = loop.time()
+        self.left = False
         self._publish("a", accepted)
 
     @property
@@ -69,12 +71,14 @@ class Sender:
     async def send(self, data: bytes) -> None:
         """Sends one frame (several, when it is larger than a frame may be); waits while the reader has granted none.
 
-        One task at a time may send.
+        One task at a time may send. What is sent after the end goes nowhere.
         """
         for start in range(0, len(data), self._frame_max_bytes):
-            while self.count >= self._granted:
+            while self.count >= self._granted and self._last is None:
                 self._credit = asyncio.get_running_loop().create_future()
                 await self._credit
+            if self._last is not None:
+                return
             part = data[start : start + self._frame_max_bytes]
             number = self.count
             self._unconsumed.append(part)
@@ -84,6 +88,7 @@ class Sender:
         """Sends the end, or the failure, which carries how many frames there were."""
         self._last = (f"{'f' if failed else 'e'}.{self.count}", end)
         self._publish(*self._last)
+        self._awake()
 
     def keep_alive(self, now: float, every_s: float) -> None:
         """Says that we are still there, when nothing else was said for `every_s`."""
@@ -101,13 +106,16 @@ class Sender:
             while self._first < consumed and self._unconsumed:
                 self._unconsumed.popleft()
                 self._first += 1
-            if self._credit is not None and not self._credit.done():
-                self._credit.set_result(None)
+            self._awake()
         if message.resend >= 0:
             for number in range(max(message.resend, self._first), self.count):
                 self._publish(f"d.{number}", self._unconsumed[number - self._first])
             if self._last is not None:
                 self._publish(*self._last)
+
+    def _awake(self) -> None:
+        if self._credit is not None and not self._credit.done():
+            self._credit.set_result(None)
 
     def _publish(self, kind: str, data: bytes) -> None:
         # while the broker is away the frame is kept; the reader asks for it when it is back

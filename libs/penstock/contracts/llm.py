@@ -2,6 +2,8 @@
 
 import msgspec
 
+from penstock.contracts.errors import FailureBody
+
 OPENAI_CHAT = "openai.chat"
 OPENAI_RESPONSES = "openai.responses"
 ANTHROPIC_MESSAGES = "anthropic.messages"
@@ -14,7 +16,6 @@ UPSTREAM_HEADERS = frozenset({"anthropic-version", "anthropic-beta", "openai-bet
 REPORT_LOSSES, REFUSE_LOSSES, ACCEPT_LOSSES = "report", "refuse", "accept"
 NO_STORE, ONLY, REFRESH = "no-store", "only", "refresh"
 
-HEAD_MAX_BYTES = 60 * 1024
 HEAD_START = b'{"head":1'
 """How a CompletionHead begins, and no server-sent event does."""
 
@@ -81,6 +82,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     REFRESH (not read, but written).
     prompt: its messages come before those of the body, which may then have none.
     headed: a stream's first frame is a CompletionHead.
+    resumable: a headed stream is kept for a while; its events carry ids, and its head says under which name it is kept
+    (none when there is no room).
     """
 
     model: str
@@ -93,6 +96,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     cache: str = ""
     prompt: Template | None = None
     headed: bool = False
+    resumable: bool = False
 
 
 class Loss(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -134,14 +138,17 @@ class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
     served: Served
 
 
-class CompletionHead(msgspec.Struct, frozen=True, tag_field="head", tag=1):
+class CompletionHead(msgspec.Struct, frozen=True, tag_field="head", tag=1, omit_defaults=True):
     """The first frame of a stream that was asked for `headed`, as JSON, when it is sure who answers and before anything
-    of the answer. At most HEAD_MAX_BYTES, so that it is one frame. `served` has no usage and no cost yet.
+    of the answer. `served` has no usage and no cost yet. One that is larger than a frame may be comes in several.
 
-    Who asks tells by HEAD_START whether the router knows of heads.
+    Who asks tells by HEAD_START whether the router knows of heads. `stream`: the name under which it is kept, "" when
+    it is not. `surface`: its protocol, where the request did not say it.
     """
 
     served: Served
+    stream: str = ""
+    surface: str = ""
 
 
 class CompletionEnd(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -149,6 +156,33 @@ class CompletionEnd(msgspec.Struct, frozen=True, omit_defaults=True):
 
     served: Served
     finish: str = ""
+
+
+class ResumeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The kept stream of the caller's own, from its event number `after` + 1 on, to its end."""
+
+    stream: str
+    after: int = 0
+
+
+class KeptOpening(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whose a kept stream is, and what it is of."""
+
+    subject: str
+    alias: str
+    surface: str
+    served: Served
+
+
+class KeptFrame(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A piece of a kept stream: whole server-sent events, numbered from `n` on. The first piece has an `opening` and no
+    events, the last one an `end` or a `failure`; one with nothing is a sign of life."""
+
+    n: int
+    events: tuple[bytes, ...] = ()
+    opening: KeptOpening | None = None
+    end: CompletionEnd | None = None
+    failure: FailureBody | None = None
 
 
 class CountRequest(msgspec.Struct, frozen=True, omit_defaults=True):

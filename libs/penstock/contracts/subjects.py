@@ -47,6 +47,8 @@ JOBS = StreamStore(
 )
 EVENTS = StreamStore("EVENTS", ("penstock.v1.*.events.*",), max_bytes=GIB, max_age_s=7 * DAY_S)
 TOKENS = StreamStore("TOKENS", ("penstock.v1.*.tokens.*",), memory=True, max_bytes=64 * MIB, max_age_s=600)
+# full, it drops the oldest: whoever comes back to a stream that was dropped is told
+KEPT = StreamStore("KEPT", ("penstock.kept.*.*",), memory=True, max_bytes=128 * MIB, max_age_s=600)
 RUNS = StreamStore(
     "RUNS",
     ("penstock.run.*.*.j", "penstock.run.*.*.in.*.*", "penstock.run.*.*.tm.*"),
@@ -76,7 +78,7 @@ DLQ = StreamStore(
 )
 # as old as the oldest stored message that may refer to it; what only passes by has a TTL of its own
 BLOB = StreamStore("BLOB", ("penstock.blob.*.*",), discard_new=True, max_bytes=2 * GIB, max_age_s=30 * DAY_S, ttl=True)
-STORES = (JOBS, EVENTS, TOKENS, RUNS, AUDIT_LOG, DLQ, BLOB)
+STORES = (JOBS, EVENTS, TOKENS, KEPT, RUNS, AUDIT_LOG, DLQ, BLOB)
 
 # For users: the public contract ------------------------------------------------------------------------------------
 
@@ -145,6 +147,20 @@ LLM_STREAM = Stream(
     llm.CompletionEnd,
     ROUTER,
     (GATEWAY, ORCHESTRATOR),
+)
+LLM_RESUME = Stream(
+    Subject("penstock.llm.resume"),
+    llm.ResumeRequest,
+    llm.CompletionEnd,
+    ROUTER,
+    (GATEWAY,),
+)
+LLM_KEPT = Event(
+    Subject("penstock.kept.{tenant}.{stream}"),
+    llm.KeptFrame,
+    KEPT,
+    emitted_by=(ROUTER,),
+    heard_by=(ROUTER,),
 )
 LLM_EMBED = Call(
     Subject("penstock.llm.embed"),

@@ -272,6 +272,13 @@ class Metrics:
         self.shadows = Counter(
             r, "penstock_shadow_copies_total", "Copies of requests whose answers nobody sees.", "deployment", "code"
         )
+        self.disconnects = Counter(
+            r,
+            "penstock_stream_disconnects_total",
+            "Readers who left a streamed answer, by what became of it: cancel, drain, spool, full (no room to drain).",
+            "deployment",
+            "how",
+        )
         self.health_shared = Gauge(
             r,
             "penstock_router_health_shared",

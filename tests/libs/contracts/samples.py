@@ -106,6 +106,8 @@ RECORD = audit.Record(
     "dec_1", "policy", audit.DECISION, "2026-11-24T06:00:00.000Z", "acme", RAW, "att_1", "1.0", "application/json"
 )
 
+OPENING = llm.KeptOpening("user:alice", "chat", "openai.chat", SERVED)
+
 ON_THE_WIRE: tuple[Sample, ...] = (
     Meta("req_1", "acme", "token", 1_790_000_000.5, "00-01-02-01", "order 17", "job_1", "tool-1-1", 4),
     ERROR,
@@ -141,10 +143,14 @@ ON_THE_WIRE: tuple[Sample, ...] = (
         llm.REFRESH,
         TEMPLATE,
         True,
+        True,
     ),
     LOSS,
     llm.Completion(RAW, SERVED),
-    llm.CompletionHead(SERVED),
+    llm.CompletionHead(SERVED, "str_1", "openai.chat"),
+    llm.ResumeRequest("str_1", 7),
+    OPENING,
+    llm.KeptFrame(7, (b"data: x\n\n",), OPENING, llm.CompletionEnd(SERVED, "stop"), ERROR),
     llm.CompletionEnd(SERVED, "stop"),
     llm.CountRequest("chat", RAW, "openai.chat.next", {"anthropic-version": "2026-10-21"}),
     llm.TokenCount(12, True, SERVED),
