@@ -30,6 +30,7 @@ from services.router.protocols.protocol import Needs, Target
 _IN_LINE = re.compile(rb'"data"\s*:\s*"([A-Za-z0-9+/=_-]{64,})"')
 _TYPE = re.compile(rb'"mime_?[tT]ype"\s*:\s*"(image|audio|video|application|text)/')
 _CAP = "maxOutputTokens"
+_SCHEMAS = frozenset({"responseSchema", "responseJsonSchema", "_responseJsonSchema"})
 _INNER = "generateContentRequest"
 
 
@@ -118,7 +119,7 @@ def _needs(found: Fields, config: Fields, types: frozenset[str]) -> Needs:
     mime = text(config, "responseMimeType", PATH)
     return Needs(
         tools=bool(items(found.get("tools"), "tools")),
-        schema="responseSchema" in config or "responseJsonSchema" in config or mime == "text/x.enum",
+        schema=mime == "text/x.enum" or not _SCHEMAS.isdisjoint(config),
         images=not types.isdisjoint({"image", "video"}),
         documents=not types.isdisjoint({"application", "text"}),
         audio="audio" in types,

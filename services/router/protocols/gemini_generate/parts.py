@@ -23,6 +23,26 @@ from services.router.protocols.part import Media, Opaque, Part, Text, Thinking, 
 
 Kind = Literal["image", "audio", "document", "video"]
 _KINDS: dict[str, Kind] = {"image": "image", "audio": "audio", "video": "video"}
+_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "heic": "image/heic",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "html": "text/html",
+    "mp3": "audio/mp3",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+}
 _SIGNATURE = "thoughtSignature"
 _QUOTE = ord('"')
 _KNOWN = ("text", "inlineData", "fileData", "functionCall", "functionResponse")
@@ -45,6 +65,12 @@ def read_part(raw: msgspec.Raw, path: str, left: Fields, found: Fields | None = 
 def kind_of(mime_type: str) -> Kind:
     """What a MIME type stands for."""
     return _KINDS.get(mime_type.partition("/")[0].lower(), "document")
+
+
+def type_by_name(address: str) -> str:
+    """The MIME type that the end of an address speaks of; "" when it speaks of none."""
+    path = address.partition("?")[0].partition("#")[0]
+    return _TYPES.get(path.rpartition(".")[2].lower(), "")
 
 
 def _read(kind: str, found: Fields, path: str, left: Fields) -> tuple[Part, ...]:
@@ -135,9 +161,10 @@ def _media(raw: msgspec.Raw, path: str, left: Fields) -> Media:
     uri = text(found, "fileUri", path)
     if not uri:
         raise Malformed(f"{path}.fileUri", "must be the address of a file")
+    kind = kind_of(mime or type_by_name(uri))
     if any(place in uri for place in _HELD_HERE) or "://" not in uri:
-        return Media(kind_of(mime), mime, file=uri, name=name)
-    return Media(kind_of(mime), mime, url=uri, name=name)
+        return Media(kind, mime, file=uri, name=name)
+    return Media(kind, mime, url=uri, name=name)
 
 
 def _leave(found: Fields, known: tuple[str, ...], path: str, left: Fields) -> None:

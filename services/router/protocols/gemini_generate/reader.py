@@ -11,7 +11,7 @@ from services.router.protocols.gemini_generate.answer import CallIds, answer_par
 from services.router.protocols.gemini_generate.fields import Malformed, flag
 from services.router.protocols.gemini_generate.finish import finish_of
 from services.router.protocols.gemini_generate.response import Candidate, Response, Shown
-from services.router.protocols.gemini_generate.tap import note, read_event, too_soon
+from services.router.protocols.gemini_generate.tap import DONE, note, read_event, too_soon
 from services.router.protocols.part import Text, Thinking, ToolCall
 from services.router.protocols.protocol import Sort, Told
 from services.router.sse import SseEvent
@@ -42,6 +42,9 @@ class GeminiReader:
         self._opened = False
 
     def read(self, event: SseEvent) -> tuple[Sort, Sequence[Piece]]:
+        if event.data == DONE:
+            self.done = True
+            return Sort.DONE, ()
         response = read_event(event)
         if response is None:
             return Sort.NOISE, ()

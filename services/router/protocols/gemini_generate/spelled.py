@@ -6,7 +6,7 @@ import msgspec
 
 from penstock.contracts.llm import GEMINI_GENERATE
 from services.router.protocols.gemini_generate.fields import Malformed, json_object, on_one_line
-from services.router.protocols.gemini_generate.parts import read_response
+from services.router.protocols.gemini_generate.parts import read_response, type_by_name
 from services.router.protocols.loss import Losses
 from services.router.protocols.part import Media, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 
@@ -126,7 +126,10 @@ def _media(part: Media, path: str, losses: Losses, *, foreign: bool) -> Spelled 
         losses.note(path, "the cache mark is left out: Gemini caches by itself")
     if part.detail:
         losses.note(path, "the detail wanted of an image is left out")
-    made: Spelled = {"mimeType": part.type} if part.type else {}
+    mime = part.type or (type_by_name(part.url) if foreign else "")
+    if not mime and foreign and not part.file:
+        losses.note(path, f"nobody said what type the {part.kind} is of: Gemini may not take it")
+    made: Spelled = {"mimeType": mime} if mime else {}
     if part.name and foreign:
         losses.note(path, "the name of a file is left out")
     elif part.name:

@@ -1,6 +1,7 @@
 """An answer that passes as it is, whole or in events, read on its way. Pure.
 
-The protocol has no last event: a stream is over when the provider ends it.
+The protocol has no last event: a stream is over when the provider ends it. Some who speak it end with OpenAI's `[DONE]`
+all the same, which Google's own clients do not read.
 """
 
 from services.router.fault import Fault, FaultKind
@@ -10,6 +11,7 @@ from services.router.protocols.protocol import Sort, Told
 from services.router.sse import SseEvent
 
 ARTEFACTS_MAX = 32
+DONE = b"[DONE]"
 _EMPTY_TEXT = b'""'
 _SAID = frozenset({"thought", "partMetadata"})
 
@@ -77,6 +79,9 @@ class GeminiTap:
         self.done = False
 
     def read(self, event: SseEvent) -> tuple[Sort, bytes]:
+        if event.data == DONE:
+            self.done = True
+            return Sort.DONE, b""
         response = read_event(event)
         if response is None:
             return Sort.NOISE, event.raw

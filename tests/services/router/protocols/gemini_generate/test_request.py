@@ -557,3 +557,20 @@ def test_twenty_thousand_calls_without_ids_are_paired() -> None:
     prompt = read(contents=[model(*calls), user(*results)])
     last = prompt.turns[1].parts[-1]
     assert last == ToolResult("call_0_19999", (), "f")
+
+
+@pytest.mark.parametrize(
+    ("url", "sent", "noted"),
+    [
+        ("https://example.org/a.PNG?x=1", {"mimeType": "image/png", "fileUri": "https://example.org/a.PNG?x=1"}, False),
+        ("https://example.org/a", {"fileUri": "https://example.org/a"}, True),
+    ],
+)
+def test_an_address_tells_the_type_where_nobody_else_does(url: str, sent: dict[str, object], noted: bool) -> None:
+    losses = Losses()
+    prompt = asked(Turn("user", (Media("image", url=url),)), origin=OPENAI_CHAT)
+    assert written(prompt, losses)["contents"] == [user({"fileData": sent})]
+    assert bool(losses.all) is noted
+    kept = read(contents=[user({"fileData": {"fileUri": url}})])
+    assert kept.turns[0].parts == (Media("document" if noted else "image", url=url),)
+    assert written(kept)["contents"] == [user({"fileData": {"fileUri": url}})]

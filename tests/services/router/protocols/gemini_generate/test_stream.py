@@ -274,3 +274,14 @@ def test_line_ends_in_raw_json_do_not_break_events() -> None:
     answer = Answer((Choice((ToolCall("c", "f", '{\n  "a":\r\n 1.50}'),), Finish.TOOLS),), "i", "m")
     (call,) = fold(pieces_of([stream_of(answer)])).choices[0].parts
     assert call == ToolCall("c", "f", '{"a":1.50}')
+
+
+def test_a_done_of_another_protocol_ends_the_stream_and_is_not_passed_on() -> None:
+    stream = sse(chunk({"text": "x"}, reason="STOP")) + b"data: [DONE]\n\n"
+    tap, reader = PROTOCOL.tap(strip_usage=False), PROTOCOL.reader()
+    passed = b"".join([tap.read(event)[1] for event in events([stream])])
+    assert passed == sse(chunk({"text": "x"}, reason="STOP"))
+    for event in events([stream]):
+        reader.read(event)
+    assert tap.done and tap.whole and reader.done
+    assert [type(piece) for piece in reader.end()] == [Ended, Finished]
