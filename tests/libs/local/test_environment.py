@@ -49,6 +49,7 @@ def test_the_stores_password_stands_in_no_environment(tmp_path: Path) -> None:
     (tmp_path / "store-url").write_text("redis://:hush@127.0.0.1:1/0", encoding="utf-8")
     assert "hush" not in str([environment.of(service) for service in SERVICES])
     assert load(PolicyConfig, environment.of("policy")).store_url.reveal() == "redis://:hush@127.0.0.1:1/0"
+    assert load(RouterConfig, environment.of("router")).store_url.reveal() == "redis://:hush@127.0.0.1:1/0"
 
 
 def test_settings_meant_for_the_command_do_not_reach_the_services(tmp_path: Path) -> None:

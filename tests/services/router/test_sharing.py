@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from penstock.kit.config import Secret
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
 from penstock.kit.store import Store
@@ -16,9 +17,11 @@ from services.router.fault import Fault, FaultKind
 from services.router.health import BreakerRules
 from services.router.request import Need
 from services.router.sharing import KEY, Sharing
+from tests.services.router.conftest import Plane
 from tests.support.deployments import deployment
 from tests.support.eventually import eventually
-from tests.support.valkey_server import ValkeyServer
+from tests.support.model_server import status
+from tests.support.valkey_server import ValkeyServer, valkey_server
 
 ONE = deployment("one", rpm=10, keys=("sk-a", "sk-b"))
 TWO = deployment("two")
@@ -221,3 +224,39 @@ async def test_what_is_no_report_is_ignored(pair: tuple[Router, Router]) -> None
     await second.sharing.once()
     assert second.candidates() == ["one", "two"]
     assert second.shared == 1.0
+
+
+async def test_two_routers_share_what_one_found_and_go_on_when_the_store_is_killed(plane: Plane) -> None:
+    async with valkey_server() as valkey:
+        shared = {"store_url": Secret(valkey.url), "share_every_s": 0.05}
+        plane.server.script(status(500), model="one")
+        async with (
+            plane.router(breaker_failures_max=2, breaker_rest_s=60.0, **shared) as first,
+            plane.router(breaker_failures_max=2, breaker_rest_s=60.0, **shared) as second,
+        ):
+            for _ in range(12):
+                assert (await plane.complete()).served.deployment == "two"
+            assert plane.server.asked("one") <= 4
+
+            def sharing() -> set[float | None]:
+                return {
+                    host.metrics.registry.get_sample_value("penstock_router_health_shared") for host in (first, second)
+                }
+
+            async def both() -> None:
+                assert sharing() == {1.0}
+
+            await eventually(both)
+            await valkey.kill()
+            began = asyncio.get_running_loop().time()
+            for _ in range(10):
+                assert (await plane.complete()).served.deployment == "two"
+            assert asyncio.get_running_loop().time() - began < 5.0
+
+            async def neither() -> None:
+                assert sharing() == {0.0}
+
+            await eventually(neither, within_s=10.0)
+            await valkey.start()
+            await eventually(both, within_s=10.0)
+    assert plane.server.asked("one") <= 4
