@@ -39,12 +39,15 @@ class _Sealed(msgspec.Struct):
 
 
 def for_endpoint(segments: Iterable[Segment], endpoint: str) -> list[msgspec.Raw]:
-    """The items that a provider of this protocol gets."""
+    """The items that a provider of this protocol gets. What the caller gives now (a segment of no response) is the
+    caller's affair, but for our envelopes."""
     items: list[msgspec.Raw] = []
     for segment in segments:
-        items += [item for item in segment.honoured_at(endpoint).input if not _in_envelope(item)]
-        for item in segment.honoured_at(endpoint).output:
-            items += _portable(item)
+        for item in segment.honoured_at(endpoint).items:
+            if segment.response:
+                items += _portable(item)
+            elif not _in_envelope(item):
+                items.append(item)
     return items
 
 

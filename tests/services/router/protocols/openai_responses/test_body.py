@@ -133,6 +133,12 @@ def test_a_continued_request_holds_all_that_went_before() -> None:
     ]
 
 
+def test_items_that_were_referred_to_once_are_known_at_no_provider_either() -> None:
+    earlier = Segment("resp_1", "openai", (raw(SAID), raw(BARE), raw(USER)), ())
+    found = body(previous_response_id="resp_1", input=[SAID]).continued([earlier], {})
+    assert sent(found)["input"] == [without_id(SAID), USER, SAID]
+
+
 def test_what_was_sealed_elsewhere_is_not_shown_to_another_endpoint() -> None:
     elsewhere = Target("gpt", "azure", streamed=False)
     items = sent(continued(), elsewhere)["input"]
