@@ -38,7 +38,7 @@ def test_a_streamed_answer_is_read_as_it_was_written(answer: Answer) -> None:
 
 @unhurried
 @given(answers(choices_max=2), st.data())
-def test_where_the_bytes_of_a_stream_are_cut_means_nothing(answer: Answer, data: st.DataObject) -> None:
+def test_lesson_7_where_the_bytes_of_a_stream_are_cut_means_nothing(answer: Answer, data: st.DataObject) -> None:
     stream = write_stream(answer, shape_of(answer))
     assert read_stream(stream, cut=range(1, len(stream)))[0] == answer
     assert read_stream(stream, cut=[data.draw(st.integers(0, len(stream)))])[0] == answer

@@ -86,7 +86,7 @@ PARALLEL = (ToolCall("a", "f", '{"x":1}'), ToolCall("b", "g", '{"y":2}'))
         "both in one chunk",
     ],
 )
-def test_parallel_calls_are_read_however_a_provider_keys_them(chunks: list[Json]) -> None:
+def test_lesson_9_parallel_calls_are_read_however_a_provider_keys_them(chunks: list[Json]) -> None:
     answer, _ = read_stream(ROLE, *[delta(chunk) for chunk in chunks], delta({}, "tool_calls"), DONE)
     assert answer.choices == (Choice(PARALLEL, Finish.TOOLS),)
 
@@ -111,7 +111,7 @@ def test_a_function_call_of_old_is_a_tool_call() -> None:
     assert answer.choices == (Choice((ToolCall("call_chatcmpl1_0_0", "f", "{}"),), Finish.TOOLS),)
 
 
-def test_text_and_a_call_in_one_chunk_are_both_kept() -> None:
+def test_lesson_9_text_and_a_call_in_one_chunk_are_both_kept() -> None:
     both = {"content": "so"} | call(0, "a", "f", "{}")
     assert parts(delta({"content": "and "}), delta(both), delta({}, "tool_calls")) == (
         Text("and so"),
@@ -142,7 +142,7 @@ def test_a_signature_on_a_call_is_kept() -> None:
         ("content_filter", False, Finish.FILTERED),
     ],
 )
-def test_the_reason_to_stop_is_what_the_answer_shows(word: str, called: bool, finish: Finish) -> None:
+def test_lesson_8_the_reason_to_stop_is_what_the_answer_shows(word: str, called: bool, finish: Finish) -> None:
     said: Json = call(0, "a", "f", "{}") if called else {"content": "x"}
     answer, told = read_stream(delta(said), delta({}, word), DONE)
     assert (answer.choices[0].finish, told.finish) == (finish, word)
@@ -181,7 +181,7 @@ def test_usage_is_read_wherever_it_stands(stream: list[bytes]) -> None:
     assert told.usage == answer.usage
 
 
-def test_comments_and_empty_events_are_noise() -> None:
+def test_lesson_7_comments_and_empty_events_are_noise() -> None:
     reader = PROTOCOL.reader()
     events = SseParser(1000).feed(b": OPENROUTER PROCESSING\n\n" + b"data:\n\n" + b"event: ping\n\n")
     assert [reader.read(event) for event in events] == [(Sort.NOISE, ())] * 3

@@ -85,7 +85,7 @@ def test_the_end_the_reason_and_the_model_are_read() -> None:
     assert (tap.told.finish, tap.told.model, tap.done) == ("length", "upstream-model-1", True)
 
 
-def test_comments_pass_as_comments_and_are_noise() -> None:
+def test_lesson_7_comments_pass_as_comments_and_are_noise() -> None:
     sorts, _ = read(b": PROCESSING\n\n")
     assert sorts == [(Sort.NOISE, b": PROCESSING\n\n")]
 
