@@ -5,13 +5,15 @@ import copy
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.seeds import Json, documents, encoded, seeds
 from tests.fuzz.targets import TARGETS
 
-EXAMPLES = 80
+unhurried = settings(
+    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 JUNK = st.one_of(
     st.sampled_from([None, True, "", "\x00", "é\U0001f600", "{", "data:;base64,", 0, -1, 1.5, 1e308, 2**70, [], {}]),
     st.sampled_from([[None], [1], [[]], [{}], {"": {}}, {"type": "x"}, {"type": None}, "null", "x" * 300]),
@@ -62,8 +64,8 @@ def test_seeds_are_taken_without_a_crash(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_bytes_that_are_nearly_right_do_not_crash(target: str) -> None:
+    @unhurried
     @given(cut(target))
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
     def run(data: bytes) -> None:
         TARGETS[target](data)
 
@@ -72,8 +74,8 @@ def test_bytes_that_are_nearly_right_do_not_crash(target: str) -> None:
 
 @pytest.mark.parametrize("target", [target for target in TARGETS if documents(target)])
 def test_values_of_any_kind_in_any_place_do_not_crash(target: str) -> None:
+    @unhurried
     @given(exchanged(target))
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
     def run(data: bytes) -> None:
         TARGETS[target](data)
 

@@ -13,6 +13,7 @@ from services.router.protocols.gemini_generate import PROTOCOL
 from services.router.protocols.loss import Losses
 from services.router.protocols.part import Opaque, Refusal, Text, Thinking, ToolCall
 from services.router.protocols.protocol import Protocol, Shape
+from tests.services.router.protocols.gemini_generate.unhurried import unhurried
 from tests.services.router.protocols.neutral import answers
 
 
@@ -41,6 +42,7 @@ def test_gemini_is_a_protocol() -> None:
     assert protocol.name == "gemini.generate"
 
 
+@unhurried
 @given(answers(thinking=True, choices_max=3).map(plain))
 def test_an_answer_that_is_written_and_read_is_the_same(answer: Answer) -> None:
     losses = Losses()

@@ -24,6 +24,7 @@ from services.router.protocols.prompt import (
     Turn,
 )
 from services.router.protocols.protocol import Target
+from tests.services.router.protocols.gemini_generate.unhurried import unhurried
 from tests.services.router.protocols.neutral import prompts
 
 TARGET = Target("gemini-3-pro", "google", False)
@@ -63,6 +64,7 @@ def pairs(prompt: Prompt) -> Counter[tuple[str, str]]:
     return Counter((result.call, calls[result.call]) for result in results)
 
 
+@unhurried
 @given(prompts(GEMINI_GENERATE))
 def test_a_prompt_that_is_written_and_read_is_the_same(prompt: Prompt) -> None:
     losses = Losses()
@@ -70,6 +72,7 @@ def test_a_prompt_that_is_written_and_read_is_the_same(prompt: Prompt) -> None:
     assert losses.all == ()
 
 
+@unhurried
 @given(prompts(OPENAI_CHAT))
 def test_calls_and_results_of_other_protocols_stay_together(prompt: Prompt) -> None:
     assert pairs(again(prompt)) == pairs(prompt)

@@ -4,7 +4,7 @@ import json
 
 import msgspec
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 
 from penstock.contracts.llm import GEMINI_GENERATE
 from services.router.protocols.answer import Answer
@@ -15,13 +15,14 @@ from services.router.protocols.part import Text, ToolCall
 from services.router.protocols.prompt import Prompt
 from services.router.protocols.protocol import Shape, Target
 from tests.services.router.protocols.gemini_generate.test_answer import plain
+from tests.services.router.protocols.gemini_generate.unhurried import unhurried
 from tests.services.router.protocols.neutral import answers, prompts
 
 SHAPE = Shape("gemini-3-pro", "id", 0)
 
 
+@unhurried
 @given(answers(choices_max=2).map(plain))
-@settings(max_examples=30)
 def test_the_client_library_reads_every_field_of_an_answer(answer: Answer) -> None:
     raw = PROTOCOL.write_answer(answer, SHAPE, Losses())
     # its types refuse names they do not know
@@ -44,8 +45,8 @@ def test_the_client_library_reads_every_field_of_an_answer(answer: Answer) -> No
     assert response.usage_metadata.total_token_count == answer.usage.total
 
 
+@unhurried
 @given(answers().map(plain))
-@settings(max_examples=20)
 def test_the_client_library_reads_every_event_of_a_stream(answer: Answer) -> None:
     writer = PROTOCOL.writer(SHAPE, Losses())
     raw = b"".join([*[writer.write(piece) for piece in unfold(answer)], writer.end()])
@@ -60,8 +61,8 @@ def test_the_client_library_reads_every_event_of_a_stream(answer: Answer) -> Non
     assert all(one.candidates and one.candidates[0].finish_reason is None for one in found[:-1])
 
 
+@unhurried
 @given(prompts(GEMINI_GENERATE))
-@settings(max_examples=20)
 def test_contents_and_tools_are_written_in_words_of_the_client_library(prompt: Prompt) -> None:
     found = json.loads(PROTOCOL.write_prompt(prompt, Target("m", "e", False), Losses()))
     for content in found["contents"]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.contracts.llm import Usage
@@ -17,6 +17,7 @@ from services.router.protocols.part import Opaque, Text, Thinking, ToolCall
 from services.router.protocols.protocol import Shape, Sort
 from services.router.sse import SseEvent, SseParser
 from tests.services.router.protocols.gemini_generate.test_answer import plain
+from tests.services.router.protocols.gemini_generate.unhurried import unhurried
 from tests.services.router.protocols.neutral import answers
 
 LIMIT = 1 << 20
@@ -55,13 +56,14 @@ def read(*bodies: object) -> Answer:
     return fold(pieces_of([sse(*bodies)]))
 
 
+@unhurried
 @given(answers(thinking=True, choices_max=3).map(plain))
 def test_a_stream_that_is_written_and_read_is_the_same_answer(answer: Answer) -> None:
     assert fold(pieces_of([stream_of(answer)])) == answer
 
 
+@unhurried
 @given(answers(thinking=True).map(plain))
-@settings(max_examples=20)
 def test_a_stream_is_the_same_however_it_is_cut(answer: Answer) -> None:
     raw = stream_of(answer)
     assert fold(pieces_of([raw[at : at + 1] for at in range(len(raw))])) == answer
@@ -72,6 +74,7 @@ def test_a_stream_is_the_same_however_it_is_cut(answer: Answer) -> None:
     assert fold(pieces_of([raw.rstrip(b"\n")])) == answer
 
 
+@unhurried
 @given(answers(thinking=True, choices_max=2).map(plain))
 def test_a_stream_and_a_whole_answer_say_the_same(answer: Answer) -> None:
     whole = PROTOCOL.write_answer(answer, Shape(answer.model, "x", 0), Losses())
@@ -104,6 +107,7 @@ def torn(draw: st.DrawFn) -> tuple[list[Piece], Answer]:
     return [*pieces, *order, *ends, Finished(answer.choices[0].finish)], answer
 
 
+@unhurried
 @given(torn())
 def test_parts_that_grow_in_pieces_are_whole_in_the_end(made: tuple[list[Piece], Answer]) -> None:
     pieces, answer = made
