@@ -58,8 +58,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     `id` changes whenever anything about it does, so that what was learned about its health is forgotten with the edit.
     `protocols`: those it speaks, names of `penstock.contracts.llm`, the one it knows best first. `endpoint`: where
     signatures and sealed reasoning are minted and honoured. `key` is the one in use, `keys` all of them. `headers`:
-    names in lower case of the caller's headers that it gets besides those of its protocol. `weight` and `priority` (the
-    lowest number goes first) are for choosing; `rpm`, `tpm`: requests and tokens it takes in a minute, 0 for no limit.
+    which of the caller's it gets at most, in lower case; None for all that its protocol knows. `weight` and `priority`
+    (the lowest number goes first) are for choosing; `rpm`, `tpm`: requests and tokens a minute, 0 for no limit.
     `rates` is None when the price is unknown. `thoughts_field`: see `protocols.protocol.Target`.
     """
 
@@ -82,7 +82,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     protocols: tuple[str, ...] = ("openai.chat",)
     endpoint: str = ""
     keys: tuple[Secret, ...] = ()
-    headers: tuple[str, ...] = ()
+    headers: tuple[str, ...] | None = None
     abilities: Abilities = Abilities()
     weight: float = 1.0
     priority: int = 0

@@ -11,6 +11,7 @@ from services.router.attempt import Attempt, Wanted
 from services.router.course import Means, count
 from services.router.deployment import Deployment
 from services.router.request import Need
+from services.router.standing import UNSEEN, usable_keys
 
 Work = Callable[[Attempt], Awaitable[object]]
 
@@ -45,9 +46,11 @@ class Shadows:
 
     async def _copy(self, deployment: Deployment, need: Need, wanted: Wanted, work: Work) -> None:
         means, code = self._means, Code.CANCELLED.value
-        attempt = Attempt(wanted, deployment, 1, reason="shadow copy")
+        standing = means.board.standings.get(deployment.id, UNSEEN)
+        key = next(iter(usable_keys(deployment, standing, means.board.now())), 0)
+        attempt = Attempt(wanted, deployment.with_key(key), 1, reason="shadow copy")
         try:
-            with means.board.calling(deployment, 0, need.tokens) as call:
+            with means.board.calling(deployment, key, need.tokens) as call:
                 try:
                     await attempt.run(means.boundary, work)
                     code = ""

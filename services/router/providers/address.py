@@ -1,6 +1,6 @@
 """Where each protocol is spoken below a provider's base URL, and how a key is shown there. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -60,9 +60,12 @@ def credentials(provider: str, protocol: str, key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def passed_on(protocol: str, sent: Mapping[str, str]) -> dict[str, str]:
-    """Of the caller's headers those that this protocol's providers get, and what they want to be told besides."""
+def passed_on(protocol: str, sent: Mapping[str, str], only: Collection[str] | None = None) -> dict[str, str]:
+    """Of the caller's headers those that this protocol's providers get, and what they want to be told besides. `only`:
+    those that this one gets at most."""
     allowed = PASSED_ON.get(protocol, frozenset())
+    if only is not None:
+        allowed = allowed.intersection(only)
     headers = {name: value for name, value in sent.items() if name in allowed}
     if protocol in _ANTHROPIC:
         headers.setdefault("anthropic-version", ANTHROPIC_VERSION)
