@@ -188,19 +188,10 @@ LLM_COUNT = Call(
     repeatable=True,
 )
 LLM_RESPONSE_GET = Call(
-    Subject("penstock.llm.response.get"),
-    llm.ResponseRef,
-    llm.StoredResponse,
-    ROUTER,
-    (GATEWAY,),
-    repeatable=True,
+    Subject("penstock.llm.response.get"), llm.ResponseRef, llm.StoredResponse, ROUTER, (GATEWAY,), repeatable=True
 )
 LLM_RESPONSE_DELETE = Call(
-    Subject("penstock.llm.response.delete"),
-    llm.ResponseRef,
-    llm.ResponseDeleted,
-    ROUTER,
-    (GATEWAY,),
+    Subject("penstock.llm.response.delete"), llm.ResponseRef, llm.ResponseDeleted, ROUTER, (GATEWAY,)
 )
 LLM_MODELS = Call(
     Subject("penstock.llm.models"),
