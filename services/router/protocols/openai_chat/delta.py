@@ -95,7 +95,11 @@ def calls(fields: dict[str, msgspec.Raw]) -> list[Called]:
 
 
 def others(fields: dict[str, msgspec.Raw]) -> Iterator[Opaque]:
-    """What only this wire can say: reasoning_details, audio, annotations, and whatever comes to be."""
+    """What only this wire can say: reasoning_details, audio, annotations, content that is neither text nor
+    thoughts, and whatever comes to be."""
+    content = fields.get("content")
+    if content is not None and is_list(content) and not all(_is_said(part) for part in _listed(content)):
+        yield Opaque(OPENAI_CHAT, "content_parts", content)
     for name, raw in fields.items():
         if name not in _NOTED and not is_empty(raw):
             yield Opaque(OPENAI_CHAT, name, raw)
@@ -122,11 +126,7 @@ def _content(raw: msgspec.Raw) -> Iterator[Thinking | Text]:
         return
     if not is_list(raw):
         raise _garbage()
-    try:
-        listed = _LISTED.decode(raw)
-    except NOT_JSON:
-        raise _garbage() from None
-    for part in listed:
+    for part in _listed(raw):
         if part.text:
             yield Text(part.text)
         elif not is_empty(part.thinking):
@@ -134,6 +134,17 @@ def _content(raw: msgspec.Raw) -> Iterator[Thinking | Text]:
                 yield Thinking(_text(part.thinking))
             else:
                 yield from (Thinking(each.text) for each in _content(part.thinking))
+
+
+def _listed(raw: msgspec.Raw) -> list[_Listed]:
+    try:
+        return _LISTED.decode(raw)
+    except NOT_JSON:
+        raise _garbage() from None
+
+
+def _is_said(part: _Listed) -> bool:
+    return part.type == "text" or not is_empty(part.thinking)
 
 
 def _text(raw: msgspec.Raw) -> str:

@@ -198,6 +198,14 @@ def test_content_as_a_list_of_parts_is_read() -> None:
     assert parts(delta({"content": listed}), delta({"content": "!"}, "stop")) == (Thinking("hm"), Text("so!"))
 
 
+def test_content_that_is_neither_text_nor_thoughts_is_kept_and_not_dropped_silently() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:,x"}}
+    said, kept = parts(delta({"content": [{"type": "text", "text": "so"}, picture]}, "stop"))
+    assert said == Text("so")
+    assert isinstance(kept, Opaque)
+    assert kept.type == "content_parts"
+
+
 def test_thoughts_in_either_field_and_in_both_are_read_once() -> None:
     assert parts(delta({"reasoning": "a"}), delta({"reasoning": "b", "reasoning_content": "b"}, "stop")) == (
         Thinking("ab"),
