@@ -25,6 +25,8 @@ JOBS = {
     "GET /v1/audit/verify",
 }
 """What each of these asks inside is checked where it is answered: by the orchestrator and the audit."""
+KEPT = {"GET /v1/streams/{id}"}
+"""Whose stream it is is for the router to tell."""
 NOTHING_INSIDE = {"GET /"}
 MODELS: dict[str, tuple[str, dict[str, object]]] = {
     "POST /v1/chat/completions": ("/v1/chat/completions", {**CHAT}),
@@ -55,7 +57,7 @@ async def inventory(broker: NatsServer) -> set[str]:
 
 
 async def test_the_inventory_is_all_that_there_is(broker: NatsServer) -> None:
-    assert await inventory(broker) == JOBS | NOTHING_INSIDE | set(MODELS)
+    assert await inventory(broker) == JOBS | KEPT | NOTHING_INSIDE | set(MODELS)
 
 
 async def test_every_route_needs_a_key_and_says_so_in_its_own_form(edge: ScriptedEdge, broker: NatsServer) -> None:
