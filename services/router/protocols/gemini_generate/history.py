@@ -69,9 +69,14 @@ def write_history(prompt: Prompt, losses: Losses) -> dict[str, object]:
     contents: list[tuple[Role, list[Spelled]]] = []
     for at, turn in enumerate(prompt.turns[start:], start):
         path = f"messages.{at}.content"
-        parts = [_named(part, names) for part in turn.parts]
+        parts = [
+            _named(part, names, f"{path}.{number}", losses) if isinstance(part, ToolResult) else part
+            for number, part in enumerate(turn.parts)
+        ]
         spelled = spell_parts(parts, path, losses, foreign=foreign)
-        _note_turn(turn, at, losses)
+        _note_name(turn, at, losses)
+        if turn.role == "system":
+            losses.note(f"messages.{at}.role", "a later message of the system is sent as the user's")
         if foreign and turn.role == "assistant":
             _sign(spelled)
         if contents and turn.role == "tool" == contents[-1][0]:
@@ -119,7 +124,7 @@ def _parts(found: Fields, path: str, left: Fields) -> list[Part]:
 
 
 def _instructing(turn: Turn, at: int, losses: Losses) -> Sequence[Spelled]:
-    _note_turn(turn, at, losses)
+    _note_name(turn, at, losses)
     parts: list[Part] = []
     for number, part in enumerate(turn.parts):
         if isinstance(part, Media):
@@ -129,18 +134,16 @@ def _instructing(turn: Turn, at: int, losses: Losses) -> Sequence[Spelled]:
     return spell_parts(parts, f"messages.{at}.content", losses, foreign=True)
 
 
-def _note_turn(turn: Turn, at: int, losses: Losses) -> None:
+def _note_name(turn: Turn, at: int, losses: Losses) -> None:
     if turn.name:
         losses.note(f"messages.{at}.name", "the name of the speaker is left out")
-    if turn.role == "system" and at > 0:
-        losses.note(f"messages.{at}.role", "a later message of the system is sent as the user's")
 
 
-def _named(part: Part, names: dict[str, str]) -> Part:
-    """A result with the name of its function, which Gemini demands."""
-    if isinstance(part, ToolResult) and not part.name:
-        return msgspec.structs.replace(part, name=names.get(part.call, "unknown"))
-    return part
+def _named(result: ToolResult, names: dict[str, str], path: str, losses: Losses) -> ToolResult:
+    """The result with the name of its function as the call has it, which Gemini demands."""
+    if result.call not in names:
+        losses.grave(path, "the result answers no call of the history")
+    return msgspec.structs.replace(result, name=names.get(result.call) or result.name or "unknown")
 
 
 def _sign(parts: list[Spelled]) -> None:

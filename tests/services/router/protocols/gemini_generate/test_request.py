@@ -577,3 +577,24 @@ def test_an_address_tells_the_type_where_nobody_else_does(url: str, sent: dict[s
     kept = read(contents=[user({"fileData": {"fileUri": url}})])
     assert kept.turns[0].parts == (Media("document" if noted else "image", url=url),)
     assert written(kept)["contents"] == [user({"fileData": {"fileUri": url}})]
+
+
+def test_several_first_messages_of_the_system_are_one_instruction() -> None:
+    losses = Losses()
+    prompt = asked(Turn("system", (Text("a"),)), Turn("system", (Text("b"),)), Turn("user", (Text("x"),)))
+    assert written(prompt, losses)["systemInstruction"] == {"parts": [{"text": "a"}, {"text": "b"}]}
+    assert losses.all == ()
+
+
+def test_a_result_without_its_call_is_a_grave_loss() -> None:
+    losses = Losses()
+    written(asked(Turn("tool", (ToolResult("gone", (Text("x"),)),)), origin=OPENAI_CHAT), losses)
+    assert losses.gravest is not None
+    assert losses.gravest.field == "messages.0.content.0"
+
+
+def test_a_result_has_the_name_that_its_call_has_on_the_wire() -> None:
+    call = ToolCall("c", "spawn", "{}", namespace="agents")
+    prompt = asked(Turn("assistant", (call,)), Turn("tool", (ToolResult("c", (), "spawn"),)), origin=OPENAI_CHAT)
+    held = json.dumps(written(prompt)["contents"])
+    assert held.count('"name": "agents:spawn"') == 2
