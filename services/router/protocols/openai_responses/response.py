@@ -33,6 +33,7 @@ _UNSAID: Json = {
     "parallel_tool_calls": True,
     "previous_response_id": None,
     "prompt_cache_key": None,
+    "prompt_cache_retention": None,
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,
     "service_tier": "default",
