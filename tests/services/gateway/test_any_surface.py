@@ -1,5 +1,7 @@
 """The real router behind the edge, and a provider that speaks chat completions: every client gets its own protocol."""
 
+import json
+
 import anthropic
 import openai
 import pytest
@@ -73,3 +75,32 @@ async def test_a_stream_that_breaks_is_an_error_event_of_the_callers_protocol(pl
     assert answer.text.count("event: message_start") == 1
     assert "event: message_stop" not in answer.text
     assert answer.text.strip().rpartition("\n\n")[2].startswith('event: error\ndata: {"type":"error","error":{')
+
+
+@anthropic.beta_async_tool
+async def stock(item: str) -> str:
+    """How many are there?
+
+    Args:
+        item: what to count
+    """
+    return f"3 of {item}"
+
+
+async def test_anthropics_tool_runner_does_its_task_over_a_chat_provider(plane: EdgePlane) -> None:
+    plane.provider.script(model.calls("stock", '{"item":"valves"}'), model.usual(), model="one")
+    async with anthropic.AsyncAnthropic(api_key=await plane.key(), base_url=plane.url, max_retries=0) as client:
+        runner = client.beta.messages.tool_runner(
+            model="chat",
+            max_tokens=50,
+            messages=[{"role": "user", "content": "how many valves?"}],
+            tools=[stock],
+            stream=True,
+        )
+        async for turn in runner:
+            message = await turn.get_final_message()
+    assert [block.text for block in message.content if block.type == "text"] == ["Hello!"]
+    asked = [json.loads(received.body) for received in plane.provider.received]
+    assert len(asked) == 2
+    assert [one["role"] for one in asked[1]["messages"]] == ["user", "assistant", "tool"]
+    assert asked[1]["messages"][2]["content"] == "3 of valves"
