@@ -152,7 +152,7 @@ class Completions:
         attempt = await self._chain.run(asked.alias, asked.need, asked.wanted, work, self._copy(asked))
         return CompletionEnd(attempt.served(), attempt.told.finish)
 
-    async def read(self, request: CompletionRequest, meta: Meta) -> Asked:
+    async def read(self, request: CompletionRequest, meta: Meta, *, streamed: bool = False) -> Asked:
         """What is asked, of whom, under which conditions. Raises Failure(INVALID, NOT_FOUND)."""
         surface = self._protocols.get(request.surface)
         if surface is None:
@@ -185,7 +185,7 @@ class Completions:
             input_tokens=body.size.likely,
             reserve=reserve,
         )
-        need = need_of(request, body, alias, claims.tenant, claims.sub)
+        need = need_of(request, body, alias, owner, streamed=streamed)
         minted = await self._where_minted(owner, alias, surface, body, raw)
         created = int(self._clock.now())
         return Asked(
@@ -211,6 +211,7 @@ class Completions:
             deployment.output_tokens_max,
             deployment.output_tokens_field,
             deployment.stream_usage,
+            deployment.thoughts_field,
         )
         shape = asked.shape(deployment.model, attempt.id)
         foreign = _foreign(asked, deployment)
@@ -260,6 +261,8 @@ class Completions:
 
 def _foreign(asked: Asked, deployment: Deployment) -> frozenset[str]:
     """What this deployment would not honour. What nobody knows was minted by a provider of the caller's protocol."""
+    if not asked.minted:
+        return frozenset()
     own = {deployment.endpoint} | ({""} if asked.surface.name in deployment.protocols else set())
     return frozenset(name for name, endpoint in asked.minted.items() if endpoint not in own)
 
@@ -285,7 +288,7 @@ class _Opening:
         await self._out.send(data)
 
 
-def need_of(request: CompletionRequest, body: Body, alias: Alias, tenant: str, user: str) -> Need:
+def need_of(request: CompletionRequest, body: Body, alias: Alias, owner: Owner, *, streamed: bool) -> Need:
     """What the choice among deployments goes by."""
     output = max(output_most(body, deployment) for deployment in alias.deployments)
     needs = body.needs if alias.particular else Needs()
@@ -299,13 +302,13 @@ def need_of(request: CompletionRequest, body: Body, alias: Alias, tenant: str, u
         audio=needs.audio,
         reasoning=needs.reasoning,
         output_tokens=output,
-        streamed=body.streamed,
+        streamed=streamed,
         surface=request.surface,
         session=request.session,
         labels=request.labels,
         lossy_ok=request.losses == ACCEPT_LOSSES,
-        tenant=tenant,
-        user=user,
+        tenant=owner.tenant,
+        user=owner.subject,
     )
 
 

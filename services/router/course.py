@@ -13,6 +13,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.kit.boundary import Boundary
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
+from services.router import health
 from services.router.affinity import drawn
 from services.router.attempt import Attempt, Wanted
 from services.router.board import Board, Call
@@ -153,6 +154,7 @@ class Course(Generic[Result]):
     ) -> Done[Result] | None:
         """One deployment, with one key after the other while they are refused. None when it came to nothing."""
         claim = partial(race.claim, number) if race is not None else None
+        begun = self._hops
         while (key := self._key(candidate.deployment)) is not None and self._hops < self._means.rules.hops_max:
             self._hops += 1
             self._shown[candidate.deployment.id] = key
@@ -179,7 +181,7 @@ class Course(Generic[Result]):
                 return None
             if self._now() >= self._wanted.deadline:
                 return None
-        self._counted += 1
+        self._counted += self._hops > begun
         return None
 
     async def _try(self, attempt: Attempt, key: int, claim: Callable[[], None] | None) -> Result:
@@ -219,15 +221,16 @@ class Course(Generic[Result]):
         )
 
     def _key(self, deployment: Deployment) -> int | None:
-        """The key to show next, of those that neither rest nor were refused in this request; None when none is left.
+        """The key to show next, of those that neither rest nor were refused in this request; None when none is left,
+        or when the deployment has become busy or is at rest or on trial since it was chosen.
+
         A request stays with its key while that may be shown. Keys take turns, but a session keeps its own: caches of
         prompts belong to an account."""
+        now = self._means.board.now()
         standing = self._means.board.standings.get(deployment.id, UNSEEN)
-        usable = [
-            key
-            for key in usable_keys(deployment, standing, self._means.board.now())
-            if (deployment.id, key) not in self._dead
-        ]
+        if health.resting(standing.breaker, now) or standing.in_flight >= deployment.concurrency_max:
+            return None
+        usable = [key for key in usable_keys(deployment, standing, now) if (deployment.id, key) not in self._dead]
         if len(usable) < 2:
             return usable[0] if usable else None
         if (shown := self._shown.get(deployment.id)) in usable:

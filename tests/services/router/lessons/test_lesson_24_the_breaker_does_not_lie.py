@@ -66,6 +66,47 @@ async def test_after_the_rest_one_probe_goes_out_however_many_ask(plane: Plane) 
         assert (await plane.complete()).served.deployment == "one"
 
 
+async def test_who_chose_it_before_its_trial_began_does_not_make_a_second_one(plane: Plane) -> None:
+    """The first deployment fails late: by then the second one, chosen as well, is being tried by somebody else."""
+    fails, answers, probing = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def late_failure(line: Line, request: Received) -> None:
+        await fails.wait()
+        await status(500)(line, request)
+
+    async def probe(line: Line, request: Received) -> None:
+        probing.set()
+        await answers.wait()
+        await plain()(line, request)
+
+    plane.deploy("second", "two")
+    plane.server.script(late_failure, model="one")
+    plane.server.script(status(500), probe, plain(), model="two")
+    async with plane.router(breaker_failures_max=1, breaker_rest_s=0.05, rounds_max=1):
+        with pytest.raises(Failure):
+            await plane.complete("second")
+        rested_at = asyncio.get_running_loop().time() + 0.06
+
+        async def rested() -> None:
+            assert asyncio.get_running_loop().time() > rested_at
+
+        async def under_way() -> None:
+            assert plane.server.asked("one") == 1
+
+        await eventually(rested)
+        chain = asyncio.create_task(plane.complete())
+        await eventually(under_way)
+        trial = asyncio.create_task(plane.complete("second"))
+        await probing.wait()
+        fails.set()
+        with pytest.raises(Failure) as caught:
+            await chain
+        assert caught.value.detail == "the provider answered with status 500"
+        answers.set()
+        assert (await trial).served.deployment == "two"
+    assert plane.server.asked("two") == 2
+
+
 async def test_a_later_shorter_rest_does_not_shorten_a_longer_one(plane: Plane) -> None:
     plane.deploy("alone", "single", concurrency_max=8)
     replies = [status(429, retry_after="30"), status(429, retry_after="1")]
