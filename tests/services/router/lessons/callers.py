@@ -159,7 +159,8 @@ def _gemini(steps: Sequence[Step], tools: bool) -> Json:
             ]
             contents.append({"role": "user", "parts": results})
     declared = {"functionDeclarations": [{"name": "weather", "description": "looks", "parameters": WEATHER}]}
-    return {"contents": contents} | ({"tools": [declared]} if tools else {})
+    made: Json = {"contents": contents}
+    return made | ({"tools": [declared]} if tools else {})
 
 
 _BODIES: dict[str, Callable[[Sequence[Step], bool], Json]] = {
