@@ -78,7 +78,7 @@ class Handlers:
 
     async def stream(self, request: CompletionRequest, meta: Meta, out: Reader) -> CompletionEnd:
         """Frames of whole server-sent events in the caller's protocol."""
-        asked = await self._completions.read(request, meta)
+        asked = await self._completions.read(request, meta, streamed=True)
         audience = Audience(out, self._kept(request, meta), wished=request.resumable)
         return await self._departures.run(audience, partial(self._cached.stream, asked, meta, audience))
 

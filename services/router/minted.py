@@ -98,4 +98,6 @@ def _cleaned(part: Part, foreign: frozenset[str]) -> Part | None:
 
 
 def _key(tenant: str, artefact: str) -> str:
-    return f"penstock:router:minted:{{{tenant}}}:{hashlib.sha256(artefact.encode()).hexdigest()[:40]}"
+    """Google's SDK sends base64 back in its other alphabet."""
+    spelled = artefact.replace("-", "+").replace("_", "/").rstrip("=")
+    return f"penstock:router:minted:{{{tenant}}}:{hashlib.sha256(spelled.encode()).hexdigest()[:40]}"

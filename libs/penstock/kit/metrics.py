@@ -108,6 +108,8 @@ class Metrics:
         self._boundary(self.registry)
         self._bus(self.registry)
         self._models(self.registry)
+        self._router(self.registry)
+        self._routes(self.registry)
         self._work(self.registry)
         self._edge(self.registry)
         self._evidence(self.registry)
@@ -247,6 +249,8 @@ class Metrics:
             "gen_ai_request_model",
             buckets=CALL_BUCKETS_S,
         )
+
+    def _router(self, r: CollectorRegistry) -> None:
         self.overhead_seconds = Histogram(
             r,
             "penstock_overhead_seconds",
@@ -263,6 +267,15 @@ class Metrics:
             "1 while the deployment is chosen, 0 while it rests.",
             "deployment",
         )
+        self.cost_nano = Counter(r, "penstock_cost_nanodollars_total", "What attempts cost, 10^-9 USD.", "deployment")
+        self.cache_lookups = Counter(
+            r, "penstock_cache_lookups_total", "Answers looked for in the cache: exact, semantic, none.", "result"
+        )
+        self.cache_saved_nano = Counter(
+            r, "penstock_cache_saved_nanodollars_total", "What kept answers would have cost again, 10^-9 USD."
+        )
+
+    def _routes(self, r: CollectorRegistry) -> None:
         self.hedges = Counter(
             r,
             "penstock_hedges_total",
@@ -283,13 +296,6 @@ class Metrics:
             r,
             "penstock_router_health_shared",
             "1 while what is known of deployments is shared with other routers, 0 while each knows only its own.",
-        )
-        self.cost_nano = Counter(r, "penstock_cost_nanodollars_total", "What attempts cost, 10^-9 USD.", "deployment")
-        self.cache_lookups = Counter(
-            r, "penstock_cache_lookups_total", "Answers looked for in the cache: exact, semantic, none.", "result"
-        )
-        self.cache_saved_nano = Counter(
-            r, "penstock_cache_saved_nanodollars_total", "What kept answers would have cost again, 10^-9 USD."
         )
 
     def _edge(self, r: CollectorRegistry) -> None:

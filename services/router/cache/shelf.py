@@ -1,12 +1,13 @@
 """Where answers are kept: the shared store, so that any replica finds what any has kept."""
 
 import asyncio
+from array import array
 from collections.abc import Awaitable, Sequence
+from math import hypot
+from operator import mul
 from pathlib import Path
 
 import msgspec
-import numpy
-import numpy.typing
 
 from penstock.contracts.errors import Failure
 from penstock.kit.clock import Clock
@@ -61,11 +62,12 @@ class Shelf:
         found = await self._do("LRANGE", _neighbours(tenant, surroundings), 0, NEIGHBOURS_MAX - 1)
         if not isinstance(found, list):
             return 0.0, ""
-        return _nearest([raw for raw in found if isinstance(raw, bytes)], vector)
+        # some milliseconds for all of them: not on the loop
+        return await asyncio.to_thread(_nearest, [raw for raw in found if isinstance(raw, bytes)], vector)
 
     async def remember(self, tenant: str, surroundings: str, vector: Sequence[float], key: str, ttl_s: float) -> None:
         name = _neighbours(tenant, surroundings)
-        packed = msgspec.msgpack.encode(_Neighbour(key, numpy.asarray(vector, dtype=numpy.float32).tobytes()))
+        packed = msgspec.msgpack.encode(_Neighbour(key, array("f", vector).tobytes()))
         await self._do("LPUSH", name, packed)
         await self._do("LTRIM", name, 0, NEIGHBOURS_MAX - 1)
         await self._do("PEXPIRE", name, int(ttl_s * 1000))
@@ -82,24 +84,22 @@ class Shelf:
 
 
 def _nearest(packed: list[bytes], vector: Sequence[float]) -> tuple[float, str]:
-    own = numpy.asarray(vector, dtype=numpy.float32)
-    keys: list[str] = []
-    rows: list[numpy.typing.NDArray[numpy.float32]] = []
+    own = array("f", vector)
+    length = hypot(*own)
+    best, key = 0.0, ""
     for raw in packed:
         try:
             neighbour = msgspec.msgpack.decode(raw, type=_Neighbour)
         except msgspec.DecodeError:
             continue
-        if len(neighbour.vector) == own.nbytes:
-            keys.append(neighbour.key)
-            rows.append(numpy.frombuffer(neighbour.vector, dtype=numpy.float32))
-    if not rows:
-        return 0.0, ""
-    others = numpy.stack(rows)
-    lengths = numpy.linalg.norm(others, axis=1) * numpy.linalg.norm(own)
-    likeness = others @ own / numpy.maximum(lengths, numpy.finfo(numpy.float32).tiny)
-    best = int(likeness.argmax())
-    return float(likeness[best]), keys[best]
+        if len(neighbour.vector) != len(own) * own.itemsize:
+            continue
+        other = array("f", neighbour.vector)
+        lengths = length * hypot(*other)
+        likeness = sum(map(mul, own, other)) / lengths if lengths else 0.0
+        if likeness > best:
+            best, key = likeness, neighbour.key
+    return best, key
 
 
 def _answer(tenant: str, key: str, form: Form) -> str:

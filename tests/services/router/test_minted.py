@@ -49,6 +49,12 @@ async def test_another_replica_knows_and_another_tenant_does_not(valkey: ValkeyS
     await store.close()
 
 
+async def test_base64_in_its_other_alphabet_is_the_same_signature() -> None:
+    minted = Minted(None, timeout_s=1)
+    await minted.note("acme", ["a+b/c="], "here")
+    assert await minted.endpoints("acme", ["a-b_c"]) == {"a-b_c": "here"}
+
+
 async def test_without_a_store_a_process_knows_what_it_saw_itself() -> None:
     minted = Minted(None, timeout_s=1)
     await minted.note("acme", ["a"], "here")
