@@ -28,6 +28,7 @@ PLACES = {
     "id": "x1",
     "worker": "w1",
     "service": "nobody",
+    "stream": "str_1",
 }
 
 
