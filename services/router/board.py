@@ -86,10 +86,10 @@ class Board:
         key = health.succeeded(standing.key(call.key), now, trial=call.key_trial)
         self._set(call.deployment, _with(standing, breaker, call.key, key))
 
-    def spent(self, call: Call, tokens: int) -> None:
-        """What it really took of its minute."""
+    def spent(self, call: Call, tokens: int, *, asked: bool = True) -> None:
+        """What it really took of its minute: no request either, when the provider was never asked."""
         standing = self._of(call.deployment)
-        counted = minute.counted(standing.minute, 0, tokens - call.tokens, self.now())
+        counted = minute.counted(standing.minute, 0 if asked else -1, tokens - call.tokens, self.now())
         call.tokens = tokens
         self._set(call.deployment, msgspec.structs.replace(standing, minute=counted))
 

@@ -86,6 +86,7 @@ class Counting:
     async def _ask(self, attempt: Attempt, request: CountRequest, body: MessagesBody) -> _Counted:
         deployment = attempt.deployment
         ask = Ask(deployment, body.for_count(deployment.model), attempt.watch, ANTHROPIC_COUNT, request.headers)
+        attempt.sent = True
         answer = await self._providers[deployment.provider].whole(ask)
         try:
             return msgspec.json.decode(answer, type=_Counted)

@@ -200,7 +200,7 @@ class Course(Generic[Result]):
             raise
         finally:
             if call is not None:
-                board.spent(call, attempt.served().usage.total if not code else 0)
+                board.spent(call, attempt.served().usage.total if not code else 0, asked=attempt.sent)
             self._means.purse.told(self._wanted.meta.token, attempt.remaining_nano)
             count(self._means.metrics, attempt, self._need, self._wanted, code)
 

@@ -55,7 +55,7 @@ class Shadows:
                     await attempt.run(means.boundary, work)
                     code = ""
                 finally:
-                    means.board.spent(call, attempt.served().usage.total if not code else 0)
+                    means.board.spent(call, attempt.served().usage.total if not code else 0, asked=attempt.sent)
         except Failure as failure:
             code = failure.code.value
         finally:

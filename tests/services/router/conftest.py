@@ -143,11 +143,15 @@ class Plane:
     async def decisions(self) -> list[DecisionRecord]:
         return [msgspec.json.decode(r.data, type=DecisionRecord) for r in await self.records() if r.type == DECISION]
 
+    async def ended(self) -> list[OutcomeRecord]:
+        """The outcomes so far."""
+        return [msgspec.json.decode(r.data, type=OutcomeRecord) for r in await self.records() if r.type == OUTCOME]
+
     async def outcomes(self, count: int) -> list[OutcomeRecord]:
         """Once there are so many; there must never be more."""
 
         async def there() -> list[OutcomeRecord]:
-            found = [msgspec.json.decode(r.data, type=OutcomeRecord) for r in await self.records() if r.type == OUTCOME]
+            found = await self.ended()
             assert len(found) == count, found
             return found
 
@@ -155,8 +159,12 @@ class Plane:
 
     async def balance(self) -> Balance:
         """Of the key's account."""
-        balances = await self.bus.call(POLICY_BALANCES, AccountQuery(), Meta(token=self.token), timeout_s=5)
-        return next(each for each in balances.accounts if each.account == f"key:{self.key_id}")
+        return next(each for each in await self.balances() if each.account == f"key:{self.key_id}")
+
+    async def balances(self) -> list[Balance]:
+        """Of all accounts with a limit that the key's actions are paid from."""
+        answer = await self.bus.call(POLICY_BALANCES, AccountQuery(), Meta(token=self.token), timeout_s=5)
+        return answer.accounts
 
 
 def asking(model: str, **fields: object) -> CompletionRequest:
