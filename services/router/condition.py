@@ -5,8 +5,6 @@ What cannot be evaluated for a request (a label that it does not have) does not 
 
 import re
 
-import cel
-
 from services.router.request import Need
 
 CONDITION_MAX_CHARS = 4096
@@ -68,6 +66,9 @@ class Condition:
         """Raises BadCondition."""
         if not 0 < len(text) <= CONDITION_MAX_CHARS:
             raise BadCondition(f"must be 1 to {CONDITION_MAX_CHARS} characters")
+        # a fifth of a second and 11 MiB, which only a file with conditions pays for
+        import cel
+
         self.text = text
         try:
             self._program = cel.compile(text)

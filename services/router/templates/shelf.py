@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import yaml
@@ -11,7 +12,10 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token
 from penstock.contracts.llm import Template
 from services.router.bad_file import first_line, read_text
-from services.router.templates.template import BadTemplate, PromptTemplate, VersionEntry
+from services.router.templates.version import BadTemplate, VersionEntry
+
+if TYPE_CHECKING:
+    from services.router.templates.template import PromptTemplate
 
 FILES_MAX = 1000
 VERSIONS_MAX = 200
@@ -28,10 +32,10 @@ class TemplateFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Templates(msgspec.Struct, frozen=True):
     """A snapshot. `by_name`: versions by number, "" is the current one."""
 
-    by_name: Mapping[str, Mapping[str, PromptTemplate]] = {}
+    by_name: "Mapping[str, Mapping[str, PromptTemplate]]" = {}
     digest: str = ""
 
-    def find(self, asked: Template) -> PromptTemplate:
+    def find(self, asked: Template) -> "PromptTemplate":
         """Raises Failure(NOT_FOUND, TOO_LARGE)."""
         if sum(len(raw) for raw in asked.variables.values()) > VARIABLES_MAX_BYTES:
             raise Failure(Code.TOO_LARGE, f"variables of more than {VARIABLES_MAX_BYTES} bytes", param="prompt")
@@ -59,7 +63,10 @@ def load(folder: Path) -> Templates:
     return Templates(made, digest.hexdigest())
 
 
-def _read(name: str, text: str) -> Mapping[str, PromptTemplate]:
+def _read(name: str, text: str) -> "Mapping[str, PromptTemplate]":
+    # the engines of templates and schemas, which only a folder with templates pays for
+    from services.router.templates.template import PromptTemplate
+
     if not is_token(name):
         raise BadTemplate(f"the prompt template {name!r} must be named by letters, digits, - and _")
     try:

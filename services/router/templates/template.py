@@ -12,9 +12,9 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from penstock.contracts.errors import Code, Failure
-from services.router.bad_file import BadModelsFile
 from services.router.protocols.part import Text
 from services.router.protocols.prompt import Role, Turn
+from services.router.templates.version import BadTemplate, Line, VersionEntry
 
 LOOPS_DEEP_MAX = 2
 RENDERED_MAX_CHARS = 1024 * 1024
@@ -25,25 +25,6 @@ FILTERS = (
     *("upper", "wordcount"),
 )
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-
-class BadTemplate(BadModelsFile):
-    """Why a template is refused, in a sentence."""
-
-
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One message as it is written."""
-
-    role: Role
-    content: str
-
-
-class VersionEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One version as it is written. `variables`: a JSON Schema (2020-12) for each; those with a `default` may be left
-    out, all others are needed, and nothing else is taken."""
-
-    messages: list[Line]
-    variables: dict[str, dict[str, object]] = {}
 
 
 class Sandbox(ImmutableSandboxedEnvironment):

@@ -10,7 +10,7 @@ from penstock.contracts.llm import Template
 from services.router.protocols.part import Text
 from services.router.protocols.prompt import Turn
 from services.router.templates.shelf import load
-from services.router.templates.template import BadTemplate
+from services.router.templates.version import BadTemplate
 
 GREETING = """
 current: "2"
