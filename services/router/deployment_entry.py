@@ -30,6 +30,8 @@ from services.router.script import Script
 NAME_MAX_CHARS = 128
 KEYS_MAX = 64
 PROTOCOLS = (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, GEMINI_GENERATE)
+COMPATIBLE = "openai_compatible"
+OPENAI_HOSTS = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com")
 BASE_URLS: Mapping[str, str] = {
     OPENAI: "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
@@ -37,7 +39,7 @@ BASE_URLS: Mapping[str, str] = {
 }
 SPOKEN: Mapping[str, tuple[str, ...]] = {
     OPENAI: (OPENAI_CHAT, OPENAI_RESPONSES),
-    "openai_compatible": (OPENAI_CHAT,),
+    COMPATIBLE: (OPENAI_CHAT,),
     "azure": (OPENAI_CHAT, OPENAI_RESPONSES),
     "anthropic": (ANTHROPIC_MESSAGES,),
     "gemini": (GEMINI_GENERATE,),
@@ -45,7 +47,7 @@ SPOKEN: Mapping[str, tuple[str, ...]] = {
 }
 """What each provider speaks when the file does not say."""
 CANNOT: Mapping[str, frozenset[str]] = {
-    "openai_compatible": frozenset({"documents", "audio"}),
+    COMPATIBLE: frozenset({"documents", "audio"}),
     "anthropic": frozenset({"audio"}),
 }
 """Abilities that a provider's models lack when the file does not say."""
@@ -67,11 +69,13 @@ class PriceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One deployment as it is written; what is left out is as its provider usually is.
 
+    Without `provider` it is OpenAI's own address, or else one of a compatible server, which is trusted to have every
+    ability.
     `price: free` is a price of zero; without `price` the table is asked by base_url and model; `output_tokens_max` 0 is
     the model's own limit. `account` tells apart accounts at one provider that do not honour each other's signatures.
     """
 
-    provider: str = OPENAI
+    provider: str = ""
     base_url: str = ""
     model: str
     key: str = ""
@@ -108,9 +112,27 @@ class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         if not name or len(name) > NAME_MAX_CHARS or not name.isprintable():
             raise BadModelsFile(f"a deployment's name must be 1 to {NAME_MAX_CHARS} printable characters")
         try:
-            return _made(name, self, env, folder, at)
+            return _made(name, _provided(self), env, folder, at)
         except (BadKeyReference, BadModelsFile) as error:
             raise BadModelsFile(f"deployment {name}: {error}") from None
+
+
+def _provided(entry: DeploymentEntry) -> DeploymentEntry:
+    """With its provider, where the file left it out."""
+    if entry.provider:
+        return entry
+    if not entry.base_url or _host(entry.base_url) in OPENAI_HOSTS:
+        return msgspec.structs.replace(entry, provider=OPENAI)
+    all_of_them = {name: True for name in Abilities.__struct_fields__ if getattr(entry, name) is None}
+    return msgspec.structs.replace(entry, provider=COMPATIBLE, **all_of_them)
+
+
+def _host(base_url: str) -> str:
+    """In lower case with its port; "" for what is no address."""
+    try:
+        return urlsplit(base_url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
 
 
 def _made(name: str, entry: DeploymentEntry, env: Mapping[str, str], folder: Path, at: datetime) -> Deployment:
@@ -171,8 +193,7 @@ def _abilities(entry: DeploymentEntry) -> Abilities:
 
 def _endpoint(entry: DeploymentEntry, base_url: str) -> str:
     """One provider's account at one host: what one of its models signs the others read."""
-    host = urlsplit(base_url).netloc.rpartition("@")[2].lower()
-    return f"{entry.provider}:{host}" + (f"/{entry.account}" if entry.account else "")
+    return f"{entry.provider}:{_host(base_url)}" + (f"/{entry.account}" if entry.account else "")
 
 
 def _check(entry: DeploymentEntry, base_url: str) -> None:

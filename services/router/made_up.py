@@ -1,6 +1,6 @@
 """The models file that stands in when none is written: from the provider keys that are set, or the local model. Pure.
 
-OpenAI, Anthropic and Gemini all offer chat completions on the OpenAI wire; their own protocols are not needed for it.
+Each provider is asked in its own protocol: what its own clients send passes byte for byte.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,10 @@ EMBED = "embed"
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A provider's OpenAI-compatible endpoint, the variable that holds its key, and the models to begin with: the
-    first is the cheap one."""
+    """A provider, the variable that holds its key, and the models to begin with: the first is the cheap one."""
 
     variable: str
-    base_url: str
+    provider: str
     chat: tuple[str, ...]
     embed: str = ""
     context_tokens: int = 0
@@ -28,20 +27,20 @@ class Offer(msgspec.Struct, frozen=True):
 OFFERS = (
     Offer(
         "OPENAI_API_KEY",
-        "https://api.openai.com/v1",
+        "openai",
         ("gpt-6-luna", "gpt-6.1-sol"),
         "text-embedding-3-small",
         context_tokens=1_050_000,
     ),
     Offer(
         "ANTHROPIC_API_KEY",
-        "https://api.anthropic.com/v1",
+        "anthropic",
         ("claude-haiku-5-5", "claude-sonnet-5-5"),
         context_tokens=1_000_000,
     ),
     Offer(
         "GEMINI_API_KEY",
-        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "gemini",
         ("gemini-3.8-flash", "gemini-4-argon"),
         "gemini-embedding-001",
         context_tokens=1_000_000,
@@ -94,7 +93,7 @@ def models_file(env: Mapping[str, str], local: LocalModels) -> ModelsFile:
 def _hosted(offer: Offer, model: str, kind: str) -> DeploymentEntry:
     chat = kind == "chat"
     return DeploymentEntry(
-        base_url=offer.base_url,
+        provider=offer.provider,
         model=model,
         key=f"env:{offer.variable}",
         kinds=("chat",) if chat else ("embeddings",),

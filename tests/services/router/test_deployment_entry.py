@@ -57,6 +57,13 @@ def test_a_compatible_provider_speaks_chat_and_more_where_the_file_says_so() -> 
     assert both.protocols == ("openai.chat", "openai.responses")
 
 
+def test_a_file_from_before_providers_means_openai_s_own_address_or_a_compatible_server_that_can_do_all() -> None:
+    assert (made().provider, made(base_url="https://api.openai.com/v1").provider) == ("openai", "openai")
+    other = made(base_url="https://api.groq.com/openai/v1", tools=False)
+    assert (other.provider, other.protocols) == ("openai_compatible", ("openai.chat",))
+    assert other.abilities == Abilities(tools=False)
+
+
 def test_azure_needs_its_address_and_speaks_as_openai_does() -> None:
     azure = made(provider="azure", base_url="https://one.openai.azure.com/openai/v1")
     assert azure.protocols == ("openai.chat", "openai.responses")

@@ -41,8 +41,8 @@ def test_with_all_keys_each_provider_stands_in_for_the_one_before() -> None:
     catalogue = made({"OPENAI_API_KEY": "1", "ANTHROPIC_API_KEY": "2", "GEMINI_API_KEY": "3"})
     assert behind(catalogue, "default") == [
         ("gpt-6-luna", "https://api.openai.com/v1"),
-        ("claude-haiku-5-5", "https://api.anthropic.com/v1"),
-        ("gemini-3.8-flash", "https://generativelanguage.googleapis.com/v1beta/openai"),
+        ("claude-haiku-5-5", "https://api.anthropic.com"),
+        ("gemini-3.8-flash", "https://generativelanguage.googleapis.com"),
     ]
     assert len(catalogue.find("embed").deployments) == 1
 

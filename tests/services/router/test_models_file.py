@@ -114,7 +114,7 @@ def test_a_price_that_nobody_knows_stays_unknown(folder: Path) -> None:
 
 def test_aliases_are_shown_with_what_they_do(folder: Path) -> None:
     catalogue = taken(GOOD, folder)
-    assert catalogue.find("fast").info() == ModelInfo("fast", ("chat",), "openai", 400_000, True)
+    assert catalogue.find("fast").info() == ModelInfo("fast", ("chat",), "openai, openai_compatible", 400_000, True)
     assert catalogue.find("vectors").info() == ModelInfo("vectors", ("embeddings",), "openai", 0, False)
     assert (catalogue.default_chat, catalogue.default_embed) == ("fast", "vectors")
 
