@@ -1,6 +1,7 @@
 """The enforcement, written once: no action without a decision, one outcome per attempt; in doubt, nothing."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
@@ -22,6 +23,8 @@ from penstock.kit.recorder import Place, Recorder
 RESOURCE_MAX_CHARACTERS = 256
 DETAIL_MAX_CHARACTERS = 500
 LOSSES_MAX = 50
+FORSAKEN_S = 10.0
+"""How long policy may take to tell what it decided for a caller who has gone."""
 PERMITTING = frozenset({"allow", "transform", "shadow"})
 SAYS_NOTHING = frozenset(
     {Code.UNAVAILABLE, Code.OVERLOADED, Code.INTERNAL, Code.UPSTREAM, Code.UNKNOWN_OUTCOME, Code.DEADLINE}
@@ -117,6 +120,7 @@ class Boundary:
         self._clock = clock
         self._metrics = metrics
         self._honours = honours
+        self._forsaken: set[asyncio.Task[None]] = set()
 
     async def evaluate(self, question: Question, meta: Meta) -> Decision:
         """The decision, a refusal too; a permit whose obligations cannot be honoured here comes back as a refusal.
@@ -159,6 +163,11 @@ class Boundary:
         self._metrics.decisions.add(name, decision.context.effect)
         return decision
 
+    def _forsake(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._forsaken.add(task)
+        task.add_done_callback(self._forsaken.discard)
+
     def _effective(self, decision: Decision) -> Decision:
         if decision.decision and (unmet := unmet_obligation(decision, self._honours)):
             self._metrics.fail_closed.add("obligation")
@@ -189,13 +198,15 @@ class _Attempt(AbstractAsyncContextManager[Action]):
         boundary = self._boundary
         # Room for the outcome first: then recording it at the end can neither wait nor fail.
         self._place: Place = await boundary._recorder.place()
-        asked = False
+        self._began = boundary._clock.monotonic()
         try:
             decision = await boundary._ask(self._question, self._meta)
-            asked = True
-        finally:
-            if not asked:
-                self._place.give_back()
+        except asyncio.CancelledError:
+            boundary._forsake(self._forsaken())
+            raise
+        except Failure:
+            self._place.give_back()
+            raise
         self._began = boundary._clock.monotonic()
         self._action = Action(decision)
         effective = boundary._effective(decision)
@@ -207,6 +218,21 @@ class _Attempt(AbstractAsyncContextManager[Action]):
             self._record(refusal)
         self._place.give_back()
         raise refusal
+
+    async def _forsaken(self) -> None:
+        """Cancelled while policy was asked, which may have decided and reserved all the same: it is asked again and
+        answers the same, and that is settled. What cannot be asked any more is settled by its lease."""
+        boundary = self._boundary
+        meta = replace(self._meta, deadline=boundary._clock.now() + FORSAKEN_S)
+        try:
+            decision = await boundary._ask(self._question, meta)
+            if decision.decision:
+                self._action = Action(decision)
+                self._record(asyncio.CancelledError())
+        except Failure:
+            return
+        finally:
+            self._place.give_back()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

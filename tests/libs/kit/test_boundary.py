@@ -294,9 +294,12 @@ async def test_without_room_for_the_outcome_nothing_is_asked_and_nothing_done(
         place.give_back()
 
 
-async def test_an_action_cancelled_while_it_asks_leaves_no_place_taken(
-    policy: Policy, boundary: Boundary, recorder: Recorder
+@pytest.mark.parametrize("decided", [True, False])
+async def test_an_action_cancelled_while_it_asks_settles_what_was_decided_and_leaves_no_place_taken(
+    policy: Policy, boundary: Boundary, recorder: Recorder, bus: Bus, decided: bool
 ) -> None:
+    policy.decision = Decision(decided, ALLOW.context)
+
     async def act() -> None:
         async with boundary.action(question(), META):
             raise AssertionError("it was cancelled before")
@@ -309,7 +312,14 @@ async def test_an_action_cancelled_while_it_asks_leaves_no_place_taken(
     await eventually(asks, every_s=0)
     acting.cancel()
     await asyncio.wait({acting})
-    assert recorder.waiting == 0
+
+    async def done() -> None:
+        assert recorder.waiting == 0
+        assert {asked.attempt for asked, _ in policy.asked} == {"att_1"}
+
+    await eventually(done)
+    recorded = [(each.attempt, each.status, each.usage.total) for each in await outcomes(bus, recorder)]
+    assert recorded == ([("att_1", "cancelled", 0)] if decided else [])
 
 
 async def test_a_batch_is_answered_in_order(policy: Policy, boundary: Boundary) -> None:

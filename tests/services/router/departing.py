@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,8 +11,18 @@ import msgspec
 from penstock.contracts.errors import Failure
 from penstock.contracts.llm import HEAD_START, CompletionEnd, CompletionHead, ResumeRequest
 from penstock.contracts.subjects import LLM_RESUME, LLM_STREAM
+from penstock.kit.lifecycle import Host
+from services.router.config import Config
 from tests.services.router.conftest import Plane, asking
 from tests.support.eventually import eventually
+
+
+def left(router: Host[Config], how: str) -> int:
+    """How many readers of `one` left, and this became of their answers."""
+    found = re.search(
+        rf'penstock_stream_disconnects_total{{deployment="one",how="{how}"}} (\d+)', router.metrics.render().decode()
+    )
+    return int(found[1]) if found else 0
 
 
 class Heard:

@@ -1,17 +1,14 @@
 """Readers who leave a streamed answer: cancelled, or read to the end within limits; one settled record in each case."""
 
 import asyncio
-import re
 
 import pytest
 
 from penstock.contracts.ids import run_id
 from penstock.contracts.llm import Usage
 from penstock.contracts.subjects import LLM_STREAM
-from penstock.kit.lifecycle import Host
-from services.router.config import Config
 from tests.services.router.conftest import Plane, asking
-from tests.services.router.departing import reading
+from tests.services.router.departing import left, reading
 from tests.support.eventually import eventually
 from tests.support.gated import ROLE, Gated
 from tests.support.model_server import chunk, events, hang
@@ -33,14 +30,6 @@ def alone(plane: Plane, **more: object) -> None:
     """`chat` is `one` and nobody else."""
     plane.deployments.clear()
     plane.deploy("chat", "one", **more)
-
-
-def left(router: Host[Config], how: str) -> int:
-    """How many readers of `one` left, and this became of their answers."""
-    found = re.search(
-        rf'penstock_stream_disconnects_total{{deployment="one",how="{how}"}} (\d+)', router.metrics.render().decode()
-    )
-    return int(found[1]) if found else 0
 
 
 async def settled(plane: Plane, committed_nano: int) -> None:
