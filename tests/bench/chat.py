@@ -96,7 +96,7 @@ async def plane(provider: str, core: int) -> AsyncIterator[Plane]:
         "default": {"chat": "chat"},
     }
     (folder / "config" / "models.yaml").write_text(yaml.safe_dump(models))
-    (folder / "config" / "accounts.yaml").write_text(yaml.safe_dump({"accounts": {"tenant:default": {"usd": 100000}}}))
+    (folder / "config" / "accounts.yaml").write_text(yaml.safe_dump({"default": {"tenant:default": {"usd": 100000}}}))
     process = await asyncio.create_subprocess_exec(
         *("taskset", "-c", str(core), sys.executable, "-m", "penstock.cli", "up", "--json", "--no-model"),
         *("--free-ports", "--log-level", "warning", "--data", str(folder)),
