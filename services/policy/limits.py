@@ -21,7 +21,7 @@ AMOUNT_MAX = 2**53 - 1
 NO_LIMIT = -1
 KEPT_AFTER_END_S = 8 * 24 * 3600
 RUN_KEPT_S = 30 * 24 * 3600
-_KINDS = ("tenant", "team", "user", "workload", "key", "agent")
+_KINDS = ("tenant", "team", "user", "workload", "key")
 
 
 class LimitsRefused(Exception):
@@ -156,6 +156,9 @@ def _checked(tenant: str, account: str, limit: Limit | list[Limit]) -> tuple[Lim
         raise LimitsRefused(
             f"{tenant}: {account!r} is not an account. Write <kind>:<name> or <kind>:*, kind one of {', '.join(_KINDS)}"
         )
+    if name != "*" and (tenant == "*" or (kind == "tenant" and name != tenant)):
+        right = f"{kind}:* here, or {account} under its tenant" if tenant == "*" else f"it under {name}"
+        raise LimitsRefused(f"{tenant}: {account} can match nothing. Write {right}")
     periods: set[str] = set()
     for one in limits:
         check_limit(f"{tenant}: {account}", one)

@@ -96,6 +96,9 @@ def test_a_pots_name_gives_account_and_period_back() -> None:
         ('acme: {"user:a": {usd: 0}}', "acme: user:a: usd: 0.0 is out of range"),
         ('acme: {"user:a": {tokens: -5}}', "out of range"),
         ('acme: {"alice": {usd: 1}}', "is not an account"),
+        ('acme: {"agent:bot": {usd: 1}}', "is not an account"),
+        ('"*": {"user:alice": {usd: 1}}', "can match nothing. Write user:* here, or user:alice under its tenant"),
+        ('acme: {"tenant:globex": {usd: 1}}', "acme: tenant:globex can match nothing. Write it under globex"),
         ('acme: {"user:a": [{usd: 1}, {usd: 2}]}', "two limits for the period total"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Lesson 20: a price that nobody knows is never taken for nothing, from the models file to the books."""
+"""A price that nobody knows is never taken for nothing, from the models file to the books."""
 
 import pytest
 
@@ -27,7 +27,7 @@ async def settled(plane: Plane) -> Balance:
     return await eventually(nothing_reserved)
 
 
-async def test_lesson_20_an_unknown_price_is_denied_unless_somebody_said_otherwise(plane: Plane) -> None:
+async def test_an_unknown_price_is_denied_unless_somebody_said_otherwise(plane: Plane) -> None:
     await unpriced(plane)
     async with plane.router():
         with pytest.raises(Failure) as caught:
@@ -39,7 +39,7 @@ async def test_lesson_20_an_unknown_price_is_denied_unless_somebody_said_otherwi
 
 
 @pytest.mark.parametrize("plane", [ESTIMATE], indirect=True)
-async def test_lesson_20_an_unknown_price_is_estimated_and_booked_as_reserved(plane: Plane) -> None:
+async def test_an_unknown_price_is_estimated_and_booked_as_reserved(plane: Plane) -> None:
     await unpriced(plane)
     async with plane.router():
         answer = await plane.complete("dear", max_tokens=100)
@@ -52,7 +52,7 @@ async def test_lesson_20_an_unknown_price_is_estimated_and_booked_as_reserved(pl
 
 
 @pytest.mark.parametrize("plane", [ESTIMATE], indirect=True)
-async def test_lesson_20_an_estimated_price_runs_into_the_budget(plane: Plane) -> None:
+async def test_an_estimated_price_runs_into_the_budget(plane: Plane) -> None:
     await unpriced(plane, usd=0.0001)
     async with plane.router():
         with pytest.raises(Failure) as caught:
@@ -62,7 +62,7 @@ async def test_lesson_20_an_estimated_price_runs_into_the_budget(plane: Plane) -
 
 
 @pytest.mark.parametrize("plane", [FREE], indirect=True)
-async def test_lesson_20_an_unknown_price_is_free_only_where_the_operator_wrote_that(plane: Plane) -> None:
+async def test_an_unknown_price_is_free_only_where_the_operator_wrote_that(plane: Plane) -> None:
     await unpriced(plane)
     async with plane.router():
         answer = await plane.complete("dear")
@@ -72,7 +72,7 @@ async def test_lesson_20_an_unknown_price_is_free_only_where_the_operator_wrote_
         assert (await settled(plane)).committed_nano == 0
 
 
-async def test_lesson_20_a_price_of_zero_is_free_and_no_unknown_price(plane: Plane) -> None:
+async def test_a_price_of_zero_is_free_and_no_unknown_price(plane: Plane) -> None:
     plane.deploy("gift", "gift", price="free")
     await plane.log_in(usd=1.0)
     async with plane.router():
@@ -81,13 +81,13 @@ async def test_lesson_20_a_price_of_zero_is_free_and_no_unknown_price(plane: Pla
         assert answer.served.price_version == "models file"
 
 
-async def test_lesson_20_unknown_prices_are_told_when_the_file_is_read(plane: Plane) -> None:
+async def test_unknown_prices_are_told_when_the_file_is_read(plane: Plane) -> None:
     await unpriced(plane)
     async with plane.router():
         assert any('"price_unknown": ["dear"]' in line or '"price_unknown":["dear"]' in line for line in plane.lines)
 
 
-async def test_lesson_20_a_file_with_a_bad_price_never_replaces_a_good_one(plane: Plane) -> None:
+async def test_a_file_with_a_bad_price_never_replaces_a_good_one(plane: Plane) -> None:
     async with plane.router():
         assert (await plane.complete()).served.cost_nano > 0
         plane.deployments["one"]["price"] = {"input_usd_per_mtok": "cheap"}
