@@ -17,9 +17,9 @@ async def test_aliases_are_listed_sorted_with_what_they_do(plane: Plane) -> None
         models = await listed(plane)
     assert models == Models(
         [
-            ModelInfo("another", ("chat",), "openai", 8000, False),
-            ModelInfo("chat", ("chat",), "openai", 0, True),
-            ModelInfo("vectors", ("embeddings",), "openai", 0, False),
+            ModelInfo("another", ("chat",), "openai_compatible", 8000, False),
+            ModelInfo("chat", ("chat",), "openai_compatible", 0, True),
+            ModelInfo("vectors", ("embeddings",), "openai_compatible", 0, False),
         ],
         "chat",
         "vectors",
