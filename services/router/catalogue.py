@@ -1,6 +1,7 @@
 """What can be asked now: one immutable snapshot of aliases and deployments, with a version. Values only."""
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -33,7 +34,7 @@ class Share(msgspec.Struct, frozen=True):
     percent: float
 
 
-class Alias(msgspec.Struct, frozen=True):
+class Alias(msgspec.Struct, frozen=True, dict=True):
     """A name that callers use, and the deployments behind it.
 
     `rules`: the first that holds decides. `canaries` are asked first for their share of sessions, `shadows` get copies
@@ -58,17 +59,23 @@ class Alias(msgspec.Struct, frozen=True):
         """What any of its deployments does."""
         return tuple(sorted({kind for deployment in self.deployments for kind in deployment.kinds}))
 
-    @property
+    @cached_property
     def particular(self) -> bool:
         """Whether it matters what a request needs: some deployment lacks an ability, or a rule may ask for it."""
         return any(
             alias.rules or any(each.abilities != Abilities() for each in alias.everyone()) for alias in self.path()
         )
 
-    @property
+    @cached_property
     def endpoints(self) -> int:
         """How many of them a request may reach: signatures of one mean nothing to another."""
         return len({each.endpoint for alias in self.path() for each in alias.everyone()})
+
+    @cached_property
+    def protocols(self) -> frozenset[str]:
+        """Those that every deployment speaks: a request in one of them is never translated."""
+        spoken = [frozenset(each.protocols) for alias in self.path() for each in alias.everyone()]
+        return frozenset.intersection(*spoken) if spoken else frozenset()
 
     def everyone(self) -> Iterator[Deployment]:
         """Every deployment that a request for this alias may reach, fallbacks' apart; one may come twice."""

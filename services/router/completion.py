@@ -35,7 +35,7 @@ from services.router.deployment import CHAT, Deployment
 from services.router.minted import Minted, artefacts_of, may_hold
 from services.router.models import Models
 from services.router.passage import Passage, Terms, passage
-from services.router.price import worst_case
+from services.router.price import prices_sound, worst_case
 from services.router.protocols.anthropic_messages.body import MessagesBody
 from services.router.protocols.openai_responses.body import ResponsesBody
 from services.router.protocols.protocol import Body, Needs, Protocol, Shape, Target
@@ -173,8 +173,8 @@ class Completions:
             raw += msgspec.json.encode((title, template.variables))
 
         def reserve(deployment: Deployment) -> Reserve:
-            most = output_most(body, deployment)
-            return worst_case(body.size.at_most, most, deployment.rates, audio=body.needs.audio)
+            most, rates = output_most(body, deployment), deployment.rates
+            return worst_case(body.size.at_most, most, rates, audio=prices_sound(rates) and body.needs.audio)
 
         wanted = Wanted(
             COMPLETE,
@@ -196,8 +196,7 @@ class Completions:
         self, owner: Owner, alias: Alias, surface: Protocol, body: Body, raw: bytes
     ) -> Mapping[str, str]:
         """The endpoint of everything in the conversation that only its endpoint honours; "" where nobody knows."""
-        crossing = any(surface.name not in each.protocols for each in alias.everyone())
-        if not (crossing or alias.endpoints > 1) or not may_hold(raw):
+        if (surface.name in alias.protocols and alias.endpoints == 1) or not may_hold(raw):
             return {}
         found = list(body.artefacts() if isinstance(body, MessagesBody) else artefacts_of(body.prompt()))
         return dict.fromkeys(found, "") | dict(await self._minted.endpoints(owner.tenant, found))

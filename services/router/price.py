@@ -75,6 +75,11 @@ def cost(usage: Usage, rates: Rates | None) -> int:
     return -(-total // MILLION)
 
 
+def prices_sound(rates: Rates | None) -> bool:
+    """Whether sound costs something else than text."""
+    return rates is not None and (rates.audio_input is not None or rates.audio_output is not None)
+
+
 def worst_case(input_tokens: int, output_tokens: int, rates: Rates | None, *, audio: bool = True) -> Reserve:
     """What must be set aside before the call: the whole input at its dearest rate, and the longest output at its own.
     `audio` False: no sound goes in or is asked for, so that its rates, many times those of text, cannot apply."""

@@ -104,7 +104,8 @@ def _is(fields: dict[str, msgspec.Raw], name: str, value: bytes) -> bool:
 
 
 def _present(fields: dict[str, msgspec.Raw], name: str) -> msgspec.Raw | None:
-    return None if _is(fields, name, _NULL) else fields.get(name)
+    raw = fields.get(name)
+    return None if raw is None or (len(raw) == len(_NULL) and bytes(raw) == _NULL) else raw
 
 
 def _model(fields: dict[str, msgspec.Raw]) -> str:
