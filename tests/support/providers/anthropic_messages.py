@@ -21,6 +21,8 @@ def read(body: Json) -> Seen:
     assert roles[0] == "user", roles
     assert all(a != b for a, b in pairwise(roles)), roles
     seen.tools = [tool["name"] for tool in body.get("tools") or [] if "input_schema" in tool]  # type: ignore[attr-defined]
+    choice = body.get("tool_choice") or {}
+    seen.forced = choice.get("name", "")  # type: ignore[attr-defined]
     form = (body.get("output_config") or {}).get("format")  # type: ignore[attr-defined]
     seen.schema = form["schema"] if form else None
     seen.stops = list(body.get("stop_sequences") or [])  # type: ignore[call-overload]
@@ -44,11 +46,9 @@ def _message(seen: Seen, message: dict[str, object]) -> None:
     for block in blocks:  # type: ignore[attr-defined]
         match block["type"]:
             case "tool_use":
-                seen.turns.append(f"call {block['name']} {json.dumps(block['input'], sort_keys=True)}")
+                seen.called(block["id"], block["name"], block["input"])
             case "tool_result":
-                words = _words(block.get("content") or "")
-                seen.results.append(words)
-                seen.turns.append(f"result {words}")
+                seen.resulted(block["tool_use_id"], _words(block.get("content") or ""))
             case "thinking":
                 seen.signatures.append(block["signature"])
             case "image":
@@ -56,7 +56,7 @@ def _message(seen: Seen, message: dict[str, object]) -> None:
             case "text":
                 if role == "user":
                     seen.words, seen.results = seen.words + block["text"], []
-                seen.turns.append(f"{role}: {block['text']}")
+                seen.spoke(str(role), block["text"])
 
 
 def whole(said: Said) -> Json:

@@ -18,6 +18,8 @@ def read(body: Json) -> Seen:
             _part(seen, content["role"], part)
     for tool in body.get("tools") or []:  # type: ignore[attr-defined]
         seen.tools += [declared["name"] for declared in tool.get("functionDeclarations", [])]
+    calling = (body.get("toolConfig") or {}).get("functionCallingConfig") or {}  # type: ignore[attr-defined]
+    seen.forced = "".join(calling.get("allowedFunctionNames") or []) if calling.get("mode") == "ANY" else ""
     config = body.get("generationConfig") or {}
     seen.schema = config.get("responseJsonSchema") or config.get("responseSchema")  # type: ignore[attr-defined]
     assert seen.schema is None or config["responseMimeType"] == "application/json"  # type: ignore[index]
@@ -34,15 +36,14 @@ def _part(seen: Seen, role: str, part: dict[str, object]) -> None:
     if "functionCall" in part:
         call = part["functionCall"]
         assert isinstance(call, dict)
-        seen.turns.append(f"call {call['name']} {json.dumps(call.get('args', {}), sort_keys=True)}")
+        seen.called(call.get("id") or call["name"], call["name"], call.get("args", {}))
     elif "functionResponse" in part:
         given = part["functionResponse"]
         assert isinstance(given, dict)
         assert given["name"], "a result names its function"
         response = given["response"]
         words = str(next(iter(response.values()))) if len(response) == 1 else json.dumps(response)
-        seen.results.append(words)
-        seen.turns.append(f"result {words}")
+        seen.resulted(given.get("id") or given["name"], words)
     elif "inlineData" in part:
         blob = part["inlineData"]
         assert isinstance(blob, dict)
@@ -51,7 +52,7 @@ def _part(seen: Seen, role: str, part: dict[str, object]) -> None:
         words = str(part["text"])
         if role == "user":
             seen.words, seen.results = words, []
-        seen.turns.append(f"{'assistant' if role == 'model' else role}: {words}")
+        seen.spoke("assistant" if role == "model" else role, words)
 
 
 def whole(said: Said) -> Json:

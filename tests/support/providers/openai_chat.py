@@ -13,6 +13,8 @@ def read(body: Json) -> Seen:
     for message in body["messages"]:  # type: ignore[attr-defined]  # the shape is checked by use
         _message(seen, message)
     seen.tools = [tool["function"]["name"] for tool in body.get("tools") or []]  # type: ignore[attr-defined]
+    choice = body.get("tool_choice")
+    seen.forced = choice["function"]["name"] if isinstance(choice, dict) else ""
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":  # type: ignore[attr-defined]
         seen.schema = form["json_schema"]["schema"]  # type: ignore[index]
@@ -32,8 +34,7 @@ def _message(seen: Seen, message: dict[str, object]) -> None:
         return
     if role == "tool":
         assert isinstance(message["tool_call_id"], str)
-        seen.results.append(words)
-        seen.turns.append(f"result {words}")
+        seen.resulted(message["tool_call_id"], words)
         return
     if role == "user":
         seen.words, seen.results = words, []
@@ -43,10 +44,9 @@ def _message(seen: Seen, message: dict[str, object]) -> None:
             if part["type"] == "image_url"
         ]
     if words:
-        seen.turns.append(f"{role}: {words}")
+        seen.spoke(str(role), words)
     for call in message.get("tool_calls") or []:  # type: ignore[attr-defined]
-        arguments = json.dumps(json.loads(call["function"]["arguments"]), sort_keys=True)
-        seen.turns.append(f"call {call['function']['name']} {arguments}")
+        seen.called(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
 
 
 def whole(said: Said) -> Json:

@@ -16,6 +16,8 @@ def read(body: Json) -> Seen:
     for item in items:  # type: ignore[attr-defined]
         _item(seen, item)
     seen.tools = [tool["name"] for tool in body.get("tools") or [] if tool["type"] == "function"]  # type: ignore[attr-defined]
+    choice = body.get("tool_choice")
+    seen.forced = choice["name"] if isinstance(choice, dict) else ""
     form = (body.get("text") or {}).get("format") or {}  # type: ignore[attr-defined]
     if form.get("type") == "json_schema":
         seen.schema = form["schema"]
@@ -27,14 +29,12 @@ def read(body: Json) -> Seen:
 def _item(seen: Seen, item: dict[str, object]) -> None:
     kind = item.get("type", "message")
     if kind == "function_call":
-        arguments = json.dumps(json.loads(str(item["arguments"])), sort_keys=True)
-        seen.turns.append(f"call {item['name']} {arguments}")
+        seen.called(str(item["call_id"]), str(item["name"]), json.loads(str(item["arguments"])))
     elif kind == "function_call_output":
         words = str(item["output"])
         if isinstance(item["output"], list):
             words = "".join(part["text"] for part in item["output"])
-        seen.results.append(words)
-        seen.turns.append(f"result {words}")
+        seen.resulted(str(item["call_id"]), words)
     elif kind == "reasoning":
         seen.signatures.append(str(item.get("encrypted_content") or ""))
     elif kind == "message":
@@ -57,7 +57,7 @@ def _message(seen: Seen, item: dict[str, object]) -> None:
             for part in parts  # type: ignore[attr-defined]
             if part["type"] == "input_image"
         ]
-    seen.turns.append(f"{role}: {words}")
+    seen.spoke(str(role), words)
 
 
 def whole(said: Said) -> Json:
@@ -131,7 +131,13 @@ def _output(said: Said) -> list[Json]:
     if said.pieces:
         content = [{"type": "output_text", "text": said.text, "annotations": [], "logprobs": []}]
         items.append(
-            {"id": f"msg_wire{said.number}", "type": "message", "role": "assistant", "status": "completed", "content": content}
+            {
+                "id": f"msg_wire{said.number}",
+                "type": "message",
+                "role": "assistant",
+                "status": "completed",
+                "content": content,
+            }
         )
     for id, name, arguments in said.calls:
         items.append(

@@ -17,7 +17,11 @@ class Seen:
     """Every message as `role: words`, calls as `call <name> <arguments>`, results as `result <words>`."""
     results: list[str] = field(default_factory=list)
     """What tools gave since the user spoke last."""
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    """The city that each call asked for, and what its result was, in the order of the results."""
     tools: list[str] = field(default_factory=list)
+    forced: str = ""
+    """The tool that must be called."""
     schema: Json | None = None
     images: list[int] = field(default_factory=list)
     """How many characters of base64 each had."""
@@ -25,6 +29,26 @@ class Seen:
     stops: list[str] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
     streamed: bool = False
+    cities: dict[str, str] = field(default_factory=dict)
+    """Of each call, by its id."""
+
+    def spoke(self, role: str, words: str) -> None:
+        """What the same one said on end is one turn, in however many parts it was told."""
+        if self.turns and self.turns[-1].startswith(f"{role}: "):
+            self.turns[-1] += words
+        else:
+            self.turns.append(f"{role}: {words}")
+
+    def called(self, id: str, name: str, arguments: Json) -> None:
+        """The assistant called a tool."""
+        self.turns.append(f"call {name} {json.dumps(arguments, sort_keys=True)}")
+        self.cities[id] = str(arguments.get("city"))
+
+    def resulted(self, id: str, words: str) -> None:
+        """A tool gave this to the call of that id, which must have been made."""
+        self.results.append(words)
+        self.turns.append(f"result {words}")
+        self.pairs.append((self.cities[id], words))
 
 
 @dataclass

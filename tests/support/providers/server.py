@@ -11,6 +11,8 @@ from tests.support.providers import anthropic_messages, gemini_generate, openai_
 from tests.support.providers.scene import Json, Said, Seen, say
 
 KEY = "sk-of-the-provider"
+COUNTED = 77
+"""What Anthropic counts, whatever it is asked."""
 
 
 @dataclass
@@ -37,6 +39,8 @@ class Wire:
 
 
 def _bearer(request: web.Request) -> str:
+    if request.path.startswith("/openai/"):  # Azure
+        return request.headers.get("api-key", "")
     return request.headers.get("authorization", "").removeprefix("Bearer ")
 
 
@@ -120,12 +124,19 @@ async def providers() -> AsyncIterator[Providers]:
     async def messages(request: web.Request) -> web.StreamResponse:
         return await made.answer(MESSAGES, request, None)
 
+    async def count(request: web.Request) -> web.StreamResponse:
+        assert MESSAGES.key_of(request) == KEY
+        return web.json_response({"input_tokens": COUNTED})
+
     async def gemini(request: web.Request) -> web.StreamResponse:
         return await made.answer(GEMINI, request, request.match_info["verb"] == "streamGenerateContent")
 
     app.router.add_post("/v1/chat/completions", chat)
     app.router.add_post("/v1/responses", responses)
+    app.router.add_post("/openai/v1/chat/completions", chat)
+    app.router.add_post("/openai/v1/responses", responses)
     app.router.add_post("/v1/messages", messages)
+    app.router.add_post("/v1/messages/count_tokens", count)
     app.router.add_post("/v1beta/models/{model}:{verb}", gemini)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
