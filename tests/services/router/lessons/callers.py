@@ -77,9 +77,7 @@ TOOLS_STOP = {
 # Asking --------------------------------------------------------------------------------------------------------------
 
 
-def request(
-    surface: str, steps: Sequence[Step], *, tools: bool = False, streamed: bool = False, **more: object
-) -> Json:
+def request(surface: str, steps: Sequence[Step], *, tools: bool = False, streamed: bool = False) -> Json:
     """The body of a request."""
     body = _BODIES[surface](steps, tools)
     if surface != GEMINI_GENERATE:
@@ -88,7 +86,7 @@ def request(
             body |= {"stream": True}
     if surface == OPENAI_CHAT and streamed:
         body |= {"stream_options": {"include_usage": True}}
-    return body | more
+    return body
 
 
 def _chat(steps: Sequence[Step], tools: bool) -> Json:
@@ -106,7 +104,8 @@ def _chat(steps: Sequence[Step], tools: bool) -> Json:
             messages.append(said)
         messages += [{"role": "tool", "tool_call_id": id, "content": words} for id, _, words in step.results]
     function = {"name": "weather", "description": "looks", "parameters": WEATHER}
-    return {"messages": messages} | ({"tools": [{"type": "function", "function": function}]} if tools else {})
+    made: Json = {"messages": messages}
+    return made | ({"tools": [{"type": "function", "function": function}]} if tools else {})
 
 
 def _responses(steps: Sequence[Step], tools: bool) -> Json:

@@ -104,7 +104,7 @@ async def test_effort_is_passed_on_as_it_is_or_said_to_be_changed(plane: Plane, 
     word = "max" if surface == "anthropic.messages" else "xhigh"
     async with every_wire(plane) as server, plane.router():
         try:
-            answer = await ask(plane, wire, surface, request(surface, [Step("hi")], **EFFORT[surface]))
+            answer = await ask(plane, wire, surface, request(surface, [Step("hi")]) | EFFORT[surface])
         except Failure as failure:
             assert "effort" in failure.detail  # refused by name
             return

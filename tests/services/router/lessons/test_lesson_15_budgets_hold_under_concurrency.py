@@ -33,9 +33,9 @@ async def settled(plane: Plane) -> list[Balance]:
     return await eventually(nothing_reserved)
 
 
-async def asked(plane: Plane, count: int, **fields: object) -> tuple[int, int]:
+async def asked(plane: Plane, count: int) -> tuple[int, int]:
     """How many of so many were answered, and how many refused for the budget. Nothing else happens."""
-    calls = [plane.complete("all", max_tokens=ANSWER_TOKENS, **fields) for _ in range(count)]
+    calls = [plane.complete("all", max_tokens=ANSWER_TOKENS) for _ in range(count)]
     ends = await asyncio.gather(*calls, return_exceptions=True)
     refused = [end for end in ends if isinstance(end, Failure) and end.code is Code.BUDGET_EXHAUSTED]
     answered = [end for end in ends if not isinstance(end, BaseException)]
