@@ -60,7 +60,12 @@ class Exchange:
         return self
 
     async def __anext__(self) -> bytes:
-        if piece := await self.read():
+        # `read`, written out: a stream comes this way for every frame
+        try:
+            piece = await self._response.content.readany()
+        except aiohttp.ClientError as error:
+            raise _broken(error) from None
+        if piece:
             return piece
         raise StopAsyncIteration
 

@@ -57,9 +57,9 @@ class Sender:
         self._first = 0
         self._credit: asyncio.Future[None] | None = None
         self._last: tuple[str, bytes] | None = None
-        loop = asyncio.get_running_loop()
-        self.sent = loop.time()
-        self.flow_heard = loop.time()
+        self._loop = asyncio.get_running_loop()
+        self.sent = self._loop.time()
+        self.flow_heard = self._loop.time()
         self.left = False
         self._publish("a", accepted)
 
@@ -74,13 +74,12 @@ class Sender:
         One task at a time may send. What is sent after the end goes nowhere.
         """
         for start in range(0, len(data), self._frame_max_bytes):
-            while self.count >= self._granted and self._last is None:
-                self._credit = asyncio.get_running_loop().create_future()
+            while (number := self._first + len(self._unconsumed)) >= self._granted and self._last is None:
+                self._credit = self._loop.create_future()
                 await self._credit
             if self._last is not None:
                 return
             part = data[start : start + self._frame_max_bytes]
-            number = self.count
             self._unconsumed.append(part)
             self._publish(f"d.{number}", part)
 
@@ -97,7 +96,7 @@ class Sender:
 
     def flow(self, message: Flow) -> None:
         """What the reader grants, and what it misses."""
-        self.flow_heard = asyncio.get_running_loop().time()
+        self.flow_heard = self._loop.time()
         # a reader grants no more than it has consumed and a window
         granted = min(message.credit, self.count + self._window)
         if granted > self._granted:
@@ -121,7 +120,7 @@ class Sender:
         # while the broker is away the frame is kept; the reader asks for it when it is back
         with contextlib.suppress(Failure):
             self._connection.publish(f"{self._reply}.{kind}", data)
-        self.sent = asyncio.get_running_loop().time()
+        self.sent = self._loop.time()
 
 
 class StreamReader(Generic[End]):

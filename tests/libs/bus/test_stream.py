@@ -254,3 +254,37 @@ async def test_a_hundred_streams_at_once_do_not_mix(both: Pair) -> None:
     for k, (frames, end) in enumerate(results):
         assert frames == [f"{k}:{n}".encode() for n in range(50)]
         assert end == Said(str(k))
+
+
+@pytest.mark.parametrize("how", ["the reader leaves", "it is cancelled"])
+async def test_the_sender_knows_why_it_was_stopped_and_may_go_on_sending_to_nobody(both: Pair, how: str) -> None:
+    """Work that outlives its reader is not held up by credit that never comes."""
+    begun: list[Sender] = []
+    after: list[bool] = []
+    gone_on = asyncio.Event()
+
+    async def go_on(out: Sender) -> None:
+        for n in range(1000):
+            await out.send(b"%d" % n)
+        after.append(out.left)
+        gone_on.set()
+
+    async def handler(ask: Ask, meta: Meta, out: Sender) -> Said:
+        begun.append(out)
+        await asyncio.wait({asyncio.create_task(go_on(out))})
+        return Said("done")
+
+    await both.answerer.serve_stream(COUNT, handler, in_flight_max=1)
+    if how == "the reader leaves":
+        async with both.asker.stream(COUNT, Ask(""), Meta()) as reader:
+            await anext(reader)
+    else:
+        async with both.asker.stream(COUNT, Ask(""), Meta(tenant="acme", job="job_1")) as reader:
+            await anext(reader)
+            await both.asker.cancel(run_id("acme", "job_1"))
+            with pytest.raises(Failure):
+                async for _ in reader:
+                    pass
+    await asyncio.wait_for(gone_on.wait(), 5.0)
+    assert after == [how == "the reader leaves"]
+    assert begun[0].left == after[0]
