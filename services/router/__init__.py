@@ -2,7 +2,8 @@
 
 Answers: penstock.llm.complete, penstock.llm.stream, penstock.llm.count, penstock.llm.embed, penstock.llm.rerank,
 penstock.llm.models, penstock.llm.response.get, penstock.llm.response.delete.
-Calls: penstock.policy.evaluate, penstock.policy.evaluations (through the boundary); model providers over HTTP.
+Calls: penstock.policy.evaluate, penstock.policy.evaluations (through the boundary); penstock.policy.authenticate, with
+the key that pays for probes; model providers over HTTP.
 Keeps: in the store, where there is one: answers of the cache, stored responses, what routers tell one another. The
 models file is read, and the health of deployments is short-lived and in memory.
 """

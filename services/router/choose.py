@@ -51,7 +51,8 @@ def choose(alias: Alias, need: Need, standings: Mapping[str, Standing], now: flo
     The rule that holds says whom, the canary's share who is first, the strategy in which order, the session with whom
     to stay; nobody is asked that lacks an ability, rests, is busy or has used up its minute. A window that looks too
     small goes after those that fit and is not ruled out: the estimate may be wrong. So does a model that would answer
-    without something that was asked for, where the caller takes that.
+    without something that was asked for, where the caller takes that; and one after a rest that its probe is about to
+    try.
     """
     stay = alias.affinity and bool(need.session)
     scene = Scene(need, standings, now, f"{alias.name}\0{need.session}" if stay else draw)
@@ -68,6 +69,10 @@ def choose(alias: Alias, need: Need, standings: Mapping[str, Standing], now: flo
             lost = _lost(deployment, need)
             if out is not None:
                 skipped.append(out)
+            elif _probe_is_due(deployment, scene):
+                lossy.append(
+                    Candidate(deployment, "nobody else is left, and its probe has not said yet whether it is well")
+                )
             elif lost:
                 lossy.append(Candidate(deployment, f"{lost}, and the caller accepts that"))
             elif 0 < deployment.context_tokens < need.tokens:
@@ -109,6 +114,8 @@ def nobody(alias: str, choice: Choice) -> Failure:
     return Failure(Code.UNAVAILABLE, f"no deployment of {alias} is well", retry_after_s=retry_after_s)
 
 
+PROBE_DUE_S = 5.0
+"""After a rest: a probe looks several times a second whether it may."""
 _BUSY = "busy"
 _Group = tuple[str, Strategy, Sequence[Deployment]]
 
@@ -195,6 +202,14 @@ def _not_now(deployment: Deployment, scene: Scene) -> Skipped | None:
     if standing.in_flight >= deployment.concurrency_max:
         return Skipped(deployment, _BUSY, False, 1.0)
     return _spent(deployment, standing, scene) if deployment.rpm or deployment.tpm else None
+
+
+def _probe_is_due(deployment: Deployment, scene: Scene) -> bool:
+    """Its rest is over, and no request of anybody's need try whether it is well. A probe that does not come is not
+    waited for."""
+    if deployment.probe is None:
+        return False
+    return 0 < scene.standing(deployment).untried_s(deployment, scene.now) < PROBE_DUE_S
 
 
 def _resting(deployment: Deployment, breaker: health.Breaker, now: float) -> Skipped:

@@ -30,6 +30,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     embed_texts_max: texts in one request.
     cache_tenant_max_bytes: answers of one tenant that are kept in the store, together; cache_timeout_s: how long the
     store may take before an answer counts as not kept.
+    probe_key: an API key, of a workload, whose budget pays for probes and whose rights they need; "" is no probes.
     responses_keep_s: since a stored response (OpenAI Responses) was last made or continued;
     responses_tenant_max_bytes: those of one tenant, as they are packed; responses_history_max_bytes,
     responses_turns_max: of one conversation, unpacked.
@@ -54,6 +55,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     store_url: Secret = Secret()
     store_timeout_s: Annotated[float, Meta(gt=0)] = 1.0
     share_every_s: Annotated[float, Meta(gt=0)] = 1.0
+    probe_key: Secret = Secret()
     backoff_s: Seconds = 0.5
     backoff_max_s: Seconds = 5.0
     breaker_failures_max: Count = 3

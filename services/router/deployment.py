@@ -52,6 +52,17 @@ class OnDisconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drains_max: int = 16
 
 
+class Probing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A small question every `every_s`, asked whole and, unless `streamed` is false, as a stream: whether the
+    deployment is well, before anybody's request finds that it is not. `prompt` must be one that it answers within
+    `output_tokens` (thoughts count)."""
+
+    every_s: float
+    streamed: bool = True
+    prompt: str = "Reply with the word OK."
+    output_tokens: int = 16
+
+
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """One place where a model can be asked.
 
@@ -91,6 +102,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     on_disconnect: OnDisconnect = OnDisconnect()
     thoughts_field: str = ""
+    probe: Probing | None = None
 
     @property
     def tools(self) -> bool:

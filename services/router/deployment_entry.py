@@ -20,7 +20,7 @@ from penstock.contracts.llm import (
 )
 from penstock.kit.config import Secret
 from services.router.bad_file import BadModelsFile, first_line, read_text
-from services.router.deployment import Abilities, Deployment, Kind, OnDisconnect, Timeouts
+from services.router.deployment import CHAT, Abilities, Deployment, Kind, OnDisconnect, Probing, Timeouts
 from services.router.keys import BadKeyReference, find_key
 from services.router.price import FREE, Rates, nano_per_million
 from services.router.price_table import TABLE_VERSION, listed, listed_at
@@ -29,6 +29,9 @@ from services.router.script import Script
 
 NAME_MAX_CHARS = 128
 KEYS_MAX = 64
+PROBE_MIN_S, PROBE_MAX_S = 1.0, 86_400.0
+PROBE_TOKENS_MAX = 4_096
+PROBE_PROMPT_MAX_CHARS = 1_000
 PROTOCOLS = (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, GEMINI_GENERATE)
 COMPATIBLE = "openai_compatible"
 OPENAI_HOSTS = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com")
@@ -106,6 +109,7 @@ class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     labels: dict[str, str] = {}
     on_disconnect: Literal["cancel", "drain", "spool"] | OnDisconnect = "cancel"
     script: str = ""
+    probe: Probing | None = None
 
     def made(self, name: str, env: Mapping[str, str], folder: Path, at: datetime) -> Deployment:
         """The deployment. `env` and `folder` hold its keys; `at`: whose day's price. Raises BadModelsFile."""
@@ -171,6 +175,7 @@ def _made(name: str, entry: DeploymentEntry, env: Mapping[str, str], folder: Pat
         rpm=entry.rpm,
         tpm=entry.tpm,
         labels=entry.labels,
+        probe=entry.probe,
         on_disconnect=leaving if isinstance(leaving, OnDisconnect) else OnDisconnect(leaving),
     )
 
@@ -226,6 +231,19 @@ def _check_numbers(entry: DeploymentEntry) -> None:
     leaving = entry.on_disconnect
     if isinstance(leaving, OnDisconnect) and (leaving.drain_s <= 0 or leaving.drains_max < 1):
         raise BadModelsFile("on_disconnect: drain_s must be above 0 seconds and drains_max at least 1")
+    if entry.probe is not None:
+        _check_probe(entry.probe, entry.kinds)
+
+
+def _check_probe(probe: Probing, kinds: tuple[Kind, ...]) -> None:
+    if CHAT not in kinds:
+        raise BadModelsFile("probe: only deployments that do chat are probed")
+    if not PROBE_MIN_S <= probe.every_s <= PROBE_MAX_S or not 1 <= probe.output_tokens <= PROBE_TOKENS_MAX:
+        raise BadModelsFile(
+            f"probe: every_s must be {PROBE_MIN_S:g} to {PROBE_MAX_S:g} seconds, output_tokens 1 to {PROBE_TOKENS_MAX}"
+        )
+    if not 0 < len(probe.prompt) <= PROBE_PROMPT_MAX_CHARS:
+        raise BadModelsFile(f"probe: prompt must be 1 to {PROBE_PROMPT_MAX_CHARS} characters")
 
 
 def _check_address(base_url: str) -> None:

@@ -42,6 +42,11 @@ def resting(breaker: Breaker, now: float) -> bool:
     return breaker.trial or now < breaker.resting_until
 
 
+def untried(breaker: Breaker, now: float) -> bool:
+    """Whether a rest for failures is over and nobody has tried yet whether it is well."""
+    return not breaker.trial and 0 < breaker.resting_until <= now and breaker.why is not FaultKind.RATE
+
+
 def started(breaker: Breaker) -> Breaker:
     """A call begins. After a rest for failures it is the one trial, and others wait until it is seen to go well; a rate
     limit is over when its time is."""

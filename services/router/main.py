@@ -38,6 +38,9 @@ from services.router.made_up import LocalModels
 from services.router.minted import Minted
 from services.router.models import Models
 from services.router.models_file import BadModelsFile
+from services.router.probe import Probes
+from services.router.probe_turn import ProbeTurns
+from services.router.prober import Payer, Prober
 from services.router.protocols.table import PROTOCOLS
 from services.router.providers.table import providers
 from services.router.responses_desk import ResponsesDesk
@@ -69,9 +72,7 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     sharing = _sharing(config, board, parts)
     kept = Store(config.store_url.reveal(), timeout_s=config.cache_timeout_s) if config.store_url else None
     departures = Departures(parts.metrics, parts.log)
-    keep = Keep(
-        parts.bus, KeptLimits(config.kept_streams_max, config.kept_stream_max_bytes, config.kept_sign_s), parts.log
-    )
+    keep = _keep(config, parts)
     handlers = _handlers(config, parts, models, chain, http, kept, departures, keep)
     endpoints = [
         answer(LLM_COMPLETE, handlers.complete, in_flight_max=config.calls_max),
@@ -88,6 +89,8 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     background: list[Background] = [lambda: models.watch(config.models_check_every_s), keep.run]
     if sharing is not None:
         background.append(sharing.run)
+    if config.probe_key:
+        background.append(_prober(config, parts, models, board, http, kept).run)
     try:
         yield Service(ROUTER, endpoints, background=background)
     finally:
@@ -147,6 +150,11 @@ def _handlers(
     )
 
 
+def _keep(config: Config, parts: Parts) -> Keep:
+    limits = KeptLimits(config.kept_streams_max, config.kept_stream_max_bytes, config.kept_sign_s)
+    return Keep(parts.bus, limits, parts.log)
+
+
 def _limits(config: Config) -> StateLimits:
     return StateLimits(
         config.responses_keep_s,
@@ -159,6 +167,14 @@ def _limits(config: Config) -> StateLimits:
 def _chain(config: Config, board: Board, parts: Parts) -> Chain:
     rules = ChainRules(config.attempts_max, config.rounds_max, config.backoff_s, config.backoff_max_s, config.hops_max)
     return Chain(parts.boundary, board, rules, parts.metrics, parts.log, shadows_max=config.shadows_max)
+
+
+def _prober(config: Config, parts: Parts, models: Models, board: Board, http: Http, kept: Store | None) -> Prober:
+    table = providers(http, response_max_bytes=config.response_max_bytes)
+    probes = Probes(parts.boundary, board, table, parts.clock, parts.metrics, parts.log)
+    payer = Payer(parts.bus, config.probe_key, parts.clock)
+    turns = ProbeTurns(kept, parts.instance)
+    return Prober(models, probes, payer, turns, board, parts.clock, parts.log)
 
 
 def _sharing(config: Config, board: Board, parts: Parts) -> Sharing | None:

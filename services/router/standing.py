@@ -43,6 +43,16 @@ class Standing(msgspec.Struct, frozen=True):
         requests, tokens = used(self.minute, now)
         return requests + self.elsewhere.requests, tokens + self.elsewhere.tokens
 
+    def untried_s(self, deployment: Deployment, now: float) -> float:
+        """For how long it, or every key of it, has been waiting for somebody to try whether it is well; 0 for one that
+        is not."""
+        if health.untried(self.breaker, now):
+            return now - self.breaker.resting_until
+        keys = [self.key(number) for number in usable_keys(deployment, self, now)]
+        if keys and all(health.untried(key, now) for key in keys):
+            return now - min(key.resting_until for key in keys)
+        return 0.0
+
     def wait_s(self, need: Need, now: float) -> float:
         """For comparing: how long such a request would take here. What this router has not seen others may have."""
         own = (self.first, self.whole) if need.streamed else (self.whole, self.first)

@@ -21,7 +21,7 @@ from services.policy.limits import Limit, parse_limits
 from services.policy.rulebook import STARTER
 from services.router import script
 from services.router.alias_entry import AliasEntry, RuleEntry, ShareEntry
-from services.router.deployment import OnDisconnect, Timeouts
+from services.router.deployment import OnDisconnect, Probing, Timeouts
 from services.router.models_file import Defaults, DeploymentEntry, ModelsFile, PriceEntry, load
 from services.tool_executor.credentials import Credentials
 from services.tool_executor.http import HttpRunner
@@ -29,7 +29,7 @@ from services.tool_executor.sql import SqlRunner
 from services.tool_executor.toolsfile import Credential, HttpSettings, SqlSettings, ToolEntry, parse
 
 WRITTEN: tuple[type[msgspec.Struct], ...] = (
-    *(ModelsFile, Defaults, DeploymentEntry, PriceEntry, Timeouts, OnDisconnect),
+    *(ModelsFile, Defaults, DeploymentEntry, PriceEntry, Timeouts, OnDisconnect, Probing),
     *(AliasEntry, RuleEntry, ShareEntry),
     *(script.Script, script.Rule, script.When, script.Call, script.Counts, script.Fail),
     *(ToolEntry, HttpSettings, SqlSettings, Credential),

@@ -312,7 +312,8 @@ POLICY_AUTHENTICATE = Call(
     policy.Authenticate,
     policy.Identity,
     POLICY,
-    (GATEWAY,),
+    # the router for its probes, with a key of its own
+    (GATEWAY, ROUTER),
     timeout_s=10.0,
     repeatable=True,
 )

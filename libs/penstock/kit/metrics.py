@@ -292,6 +292,24 @@ class Metrics:
             "deployment",
             "how",
         )
+        self.probes = Counter(
+            r,
+            "penstock_probes_total",
+            "Probes of a deployment by result: ok, no_usage, no_end, a kind of fault, refused (policy), no_token.",
+            "deployment",
+            "result",
+        )
+        self.probe_seconds = Histogram(
+            r,
+            "penstock_probe_duration_seconds",
+            "One probe of a deployment, whole or streamed, that was answered.",
+            "deployment",
+            "streamed",
+            buckets=MODEL_BUCKETS_S,
+        )
+        self.probe_well = Gauge(
+            r, "penstock_probe_well", "1 when the last probe of the deployment was ok, 0 when it was not.", "deployment"
+        )
         self.health_shared = Gauge(
             r,
             "penstock_router_health_shared",

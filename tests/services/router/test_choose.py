@@ -2,13 +2,14 @@
 
 from collections import Counter
 
+import msgspec
 import pytest
 
 from penstock.contracts.errors import Code
 from services.router.catalogue import Alias, Rule, Share
 from services.router.choose import Choice, choose, copies, nobody
 from services.router.condition import Condition
-from services.router.deployment import Abilities, Deployment
+from services.router.deployment import Abilities, Deployment, Probing
 from services.router.fault import FaultKind
 from services.router.health import Breaker
 from services.router.latency import Latency
@@ -302,3 +303,29 @@ def test_when_nobody_ever_can_the_request_is_refused_with_each_reason() -> None:
     assert failure.code is Code.INVALID
     assert failure.detail == "no deployment of chat can do this (plain: takes no tools; vectors: does no chat)"
     assert failure.param == "model"
+
+
+def test_after_a_rest_others_are_asked_until_the_probe_has_tried_or_does_not_come() -> None:
+    probed = msgspec.structs.replace(FIRST, probe=Probing(60.0))
+    standings = {probed.id: resting(until=100.0)}
+
+    def at(now: float) -> list[str]:
+        return names(choose(alias(probed, SECOND), CHAT, standings, now))
+
+    assert [at(99.0), at(100.5), at(104.9), at(105.0)] == [
+        ["second"],
+        ["second", "first"],
+        ["second", "first"],
+        ["first", "second"],
+    ]
+    assert names(choose(alias(FIRST, SECOND), CHAT, standings, 100.5)) == ["first", "second"]
+    alone = choose(alias(probed), CHAT, standings, 100.5)
+    assert reasons(alone) == ["nobody else is left, and its probe has not said yet whether it is well"]
+
+
+def test_keys_that_all_wait_to_be_tried_wait_for_the_probe_too() -> None:
+    probed = msgspec.structs.replace(deployment("first", keys=("a", "b")), probe=Probing(60.0))
+    dead = Breaker(1, 1, 100.0, False, FaultKind.KEY)
+    both, one = {probed.id: Standing(keys=(dead, dead))}, {probed.id: Standing(keys=(dead,))}
+    assert names(choose(alias(probed, SECOND), CHAT, both, 101.0)) == ["second", "first"]
+    assert names(choose(alias(probed, SECOND), CHAT, one, 101.0)) == ["first", "second"]

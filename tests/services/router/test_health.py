@@ -3,7 +3,17 @@
 import pytest
 
 from services.router.fault import FaultKind
-from services.router.health import WELL, Breaker, BreakerRules, abandoned, failed, resting, started, succeeded
+from services.router.health import (
+    WELL,
+    Breaker,
+    BreakerRules,
+    abandoned,
+    failed,
+    resting,
+    started,
+    succeeded,
+    untried,
+)
 
 RULES = BreakerRules(failures_max=3, rest_s=10.0, rest_max_s=60.0, key_rest_s=30.0, rate_rest_s=1.0)
 
@@ -85,3 +95,12 @@ def test_a_trial_that_was_given_up_lets_the_next_one_try() -> None:
 def test_a_trial_that_the_caller_spoilt_lets_the_next_one_try() -> None:
     trial = started(after(*[FaultKind.TRANSIENT] * 3))
     assert not resting(failed(trial, FaultKind.CALLER, 111.0, 0.0, RULES), 111.0)
+
+
+def test_a_rest_that_is_over_waits_for_somebody_to_try() -> None:
+    breaker = after(FaultKind.TRANSIENT, FaultKind.TRANSIENT, FaultKind.TRANSIENT)
+    assert [untried(breaker, now) for now in (100.0, 109.9, 110.0, 500.0)] == [False, False, True, True]
+    assert not untried(started(breaker), 110.0)
+    assert not untried(succeeded(started(breaker), 110.0), 110.0)
+    assert not untried(WELL, 110.0)
+    assert not untried(after(FaultKind.RATE), 500.0)
