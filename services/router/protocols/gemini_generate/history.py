@@ -21,9 +21,12 @@ _ROLES: dict[str, Role] = {"": "user", "user": "user", "model": "assistant", "fu
 
 
 def read_contents(raw: msgspec.Raw, left: Fields) -> tuple[Turn, ...]:
-    """The turns. Results stand in a turn of their own, before what else the content held. Raises Malformed."""
+    """The turns. Results stand in a turn of their own, before what else the content held. What the model said on end is
+    one turn: clients keep a streamed answer as a content for each of its pieces. Raises Malformed."""
     calls = Calls()
     turns: list[Turn] = []
+    saying: list[list[Part]] = []
+    began = 0
     alone = memoryview(raw)[0] == _OBJECT  # the API takes one content for a list of one
     for number, content in enumerate([raw] if alone else items(raw, "contents")):
         path = f"contents.{number}"
@@ -35,10 +38,13 @@ def read_contents(raw: msgspec.Raw, left: Fields) -> tuple[Turn, ...]:
             if name not in ("role", "parts"):
                 left[f"{path}.{name}"] = value
         if _ROLES[role] == "assistant":
-            turns.append(_assistant(found, number, path, calls, left))
-        else:
-            turns += _user(found, path, calls, left)
-    return tuple(turns)
+            began = began if saying else number
+            saying.append(_said(found, began, path, calls, left))
+            continue
+        turns += _assistant(saying)
+        saying = []
+        turns += _user(found, path, calls, left)
+    return (*turns, *_assistant(saying))
 
 
 def read_system(raw: msgspec.Raw | None, left: Fields) -> tuple[Turn, ...]:
@@ -89,13 +95,35 @@ def write_history(prompt: Prompt, losses: Losses) -> dict[str, object]:
     return made
 
 
-def _assistant(found: Fields, number: int, path: str, calls: Calls, left: Fields) -> Turn:
+def _said(found: Fields, turn: int, path: str, calls: Calls, left: Fields) -> list[Part]:
     parts: list[Part] = []
     for at, part in enumerate(_parts(found, path, left)):
         if isinstance(part, ToolResult):
             raise Malformed(path, "must not hold a functionResponse in the role model")
-        parts.append(calls.add(part, number, at) if isinstance(part, ToolCall) else part)
-    return Turn("assistant", tuple(parts))
+        parts.append(calls.add(part, turn, at) if isinstance(part, ToolCall) else part)
+    return parts
+
+
+def _assistant(contents: list[list[Part]]) -> list[Turn]:
+    """Contents on end as one turn, none as none. A text that goes on in the next content is one text; the empty
+    one that only carried the end of a stream is none."""
+    parts: list[Part] = []
+    pieces: list[str] = []  # of the last part, where it is a text
+    for content in contents:
+        for at, part in enumerate(content):
+            if at == 0 and pieces and isinstance(part, Text):
+                pieces.append(part.text)
+            elif at > 0 or not parts or part != Text(""):
+                _end(parts, pieces)
+                parts.append(part)
+                pieces = [part.text] if isinstance(part, Text) else []
+    _end(parts, pieces)
+    return [Turn("assistant", tuple(parts))] if contents else []
+
+
+def _end(parts: list[Part], pieces: list[str]) -> None:
+    if len(pieces) > 1:
+        parts[-1] = Text("".join(pieces))
 
 
 def _user(found: Fields, path: str, calls: Calls, left: Fields) -> list[Turn]:
