@@ -5,6 +5,19 @@ from penstock.contracts.llm import Loss
 __all__ = ["Loss", "Losses"]
 
 LOSSES_MAX = 100
+OF_MEANING = frozenset(
+    {
+        "cachedContent",
+        "container",
+        "conversation",
+        "mcp_servers",
+        "previous_response_id",
+        "prompt",
+        "thread",
+        "web_search_options",
+    }
+)
+"""Top-level fields, of whichever protocol, that stand for history or tools: losing one is grave."""
 
 
 class Losses:

@@ -12,7 +12,7 @@ from services.router.protocols.anthropic_messages.read_history import BILLING_EX
 from services.router.protocols.anthropic_messages.write_block import Block, cache_control, text
 from services.router.protocols.anthropic_messages.write_thinking import Thought, thought
 from services.router.protocols.anthropic_messages.write_tools import write_tool_choice, write_tools
-from services.router.protocols.loss import Losses
+from services.router.protocols.loss import OF_MEANING, Losses
 from services.router.protocols.prompt import Format, Prompt, Sampling
 from services.router.protocols.protocol import Target
 
@@ -156,6 +156,8 @@ def _extras(prompt: Prompt, losses: Losses) -> Block:
             continue
         if prompt.origin == ANTHROPIC_MESSAGES and "." not in name:
             written[name] = raw
+        elif name in OF_MEANING:
+            losses.grave(name, "Anthropic has no place for it")
         else:
             losses.note(name, "Anthropic has no place for it")
     return written

@@ -86,8 +86,8 @@ def _restore(prompt: Prompt, parts: dict[str, object], losses: Losses) -> None:
 
 def _note_extras(prompt: Prompt, losses: Losses) -> None:
     for name, value in prompt.extras.items():
-        if bytes(memoryview(value)[:6]) in _EMPTY:
-            continue
+        if bytes(memoryview(value)[:6]) in _EMPTY and name != "web_search_options":
+            continue  # an empty one of these asks for a search like any other
         if name in _GRAVE:
             losses.grave(name, _GRAVE[name])
         else:

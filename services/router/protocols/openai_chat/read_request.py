@@ -20,6 +20,8 @@ from services.router.protocols.prompt import (
     ToolChoice,
 )
 
+_SEARCH = "web_search_options"
+"""Asks for a search even where it is empty."""
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 
@@ -49,6 +51,8 @@ def read_prompt(values: dict[str, msgspec.Raw]) -> Prompt:
         metadata=_metadata(fields, extras),
         wants_usage=wants_usage,
     )
+    if (search := fields.raw(_SEARCH)) is not None:
+        extras[_SEARCH] = search
     return msgspec.structs.replace(prompt, extras=extras | fields.rest())
 
 

@@ -6,17 +6,13 @@ from collections.abc import Iterable
 import msgspec
 
 from penstock.contracts.llm import OPENAI_CHAT, OPENAI_RESPONSES
-from services.router.protocols.loss import Losses
+from services.router.protocols.loss import OF_MEANING, Losses
 from services.router.protocols.openai_chat.write_messages import Names, write_turns
 from services.router.protocols.openai_chat.write_parts import Json, note_mark
 from services.router.protocols.prompt import Effort, Format, Prompt, Reasoning, ServerTool, Tool, ToolChoice
 from services.router.protocols.protocol import Target
 
 _OPENAI = (OPENAI_CHAT, OPENAI_RESPONSES)
-_GRAVE = frozenset(
-    {"cachedContent", "container", "conversation", "mcp_servers", "previous_response_id", "prompt", "thread"}
-)
-"""Fields of other protocols that stand for history or tools."""
 _SHARED = frozenset({"verbosity", "store", "safety_identifier", "prompt_cache_retention"})
 """Fields that Responses has with the same meaning."""
 _EFFORT_OF = ((0, "none"), (2048, "low"), (8192, "medium"))
@@ -186,7 +182,7 @@ def _write_extras(request: Json, prompt: Prompt, losses: Losses) -> None:
         shared = prompt.origin == OPENAI_RESPONSES and name in _SHARED
         if shared or (prompt.origin == OPENAI_CHAT and "." not in name):
             request[name] = raw
-        elif name in _GRAVE:
+        elif name in OF_MEANING:
             losses.grave(name, "cannot be said in chat completions")
         elif not (name == "store" and bytes(raw) == b"false"):
             losses.note(name, "is not carried to chat completions")

@@ -3,7 +3,7 @@
 import msgspec
 
 from penstock.contracts.llm import OPENAI_CHAT, OPENAI_RESPONSES
-from services.router.protocols.loss import Losses
+from services.router.protocols.loss import OF_MEANING, Losses
 from services.router.protocols.openai_responses.read_prompt import GROUPS, LOGPROBS, SEALED
 from services.router.protocols.openai_responses.reading import FIELDS, NAMED_TEXTS, TEXTS, UNREADABLE, Json
 from services.router.protocols.openai_responses.tools import write_choice, write_tools
@@ -166,5 +166,7 @@ def _extras(made: Json, origin: str, extras: dict[str, msgspec.Raw], include: li
         made["include"] = include
     if origin != OPENAI_RESPONSES:
         for name in extras:
-            if name not in _HARMLESS:
+            if name in OF_MEANING:
+                losses.grave(name, f"{name} is not carried")
+            elif name not in _HARMLESS:
                 losses.note(name, f"{name[:60]} is not carried")

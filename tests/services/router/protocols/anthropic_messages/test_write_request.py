@@ -504,6 +504,11 @@ def test_under_the_new_version_there_is_no_sampling() -> None:
     assert sent(prompt, Target(OLD, "e", streamed=False, version="2023-06-01"))["temperature"] == 0.0
 
 
+def test_history_and_tools_that_anthropic_has_no_place_for_are_grave_losses() -> None:
+    found = lost(extras={"web_search_options": msgspec.Raw(b"{}"), "cachedContent": msgspec.Raw(b'"c"')})
+    assert found == [("web_search_options", True), ("cachedContent", True)]
+
+
 def test_what_anthropic_has_no_place_for_is_said() -> None:
     found = lost(
         model=OLD,

@@ -161,6 +161,37 @@ def test_a_request_to_count_tokens_may_hold_a_whole_request() -> None:
     assert body.needs.tools
 
 
+def test_the_pieces_of_a_streamed_answer_are_one_turn_with_its_calls_in_their_order() -> None:
+    prompt = read(
+        contents=[
+            user({"text": "go"}),
+            model({"text": "I will"}),
+            model({"text": " look."}),
+            model({"functionCall": {"name": "f", "args": {"n": 1}}}),
+            model({"functionCall": {"name": "f", "args": {"n": 2}}}),
+            model({"text": ""}),
+            user(
+                {"functionResponse": {"name": "f", "response": {"output": "first"}}},
+                {"functionResponse": {"name": "f", "response": {"output": "second"}}},
+            ),
+        ]
+    )
+    _, said, told = prompt.turns
+    assert said == Turn(
+        "assistant",
+        (Text("I will look."), ToolCall("call_1_0", "f", '{"n": 1}'), ToolCall("call_1_0_1", "f", '{"n": 2}')),
+    )
+    assert told == Turn(
+        "tool", (ToolResult("call_1_0", (Text("first"),), "f"), ToolResult("call_1_0_1", (Text("second"),), "f"))
+    )
+
+
+def test_words_that_follow_an_empty_piece_are_kept() -> None:
+    pieces = [model({"functionCall": {"name": "f"}}), model({"text": ""}), model({"text": "a"}), model({"text": "b"})]
+    (said,) = read(contents=pieces).turns
+    assert said.parts == (ToolCall("call_0_0", "f", "{}"), Text("ab"))
+
+
 def test_calls_without_ids_are_paired_by_name_and_order() -> None:
     prompt = read(
         contents=[
@@ -422,6 +453,12 @@ def test_what_stands_inside_parts_and_has_no_place_is_kept_and_noted() -> None:
     losses = Losses()
     assert written(prompt, losses)["contents"] == [user({"text": "x"}), user({"executableCode": {"code": "1"}})]
     assert [loss.field for loss in losses.all] == ["contents.0.parts.0.videoMetadata"]
+
+
+def test_a_search_that_chat_completions_asks_for_by_empty_options_is_a_grave_loss() -> None:
+    losses = Losses()
+    written(asked(origin=OPENAI_CHAT, extras={"web_search_options": msgspec.Raw(b"{}")}), losses)
+    assert [(loss.field, loss.grave) for loss in losses.all] == [("web_search_options", True)]
 
 
 def test_losses_are_named_and_graded() -> None:

@@ -286,6 +286,11 @@ def test_what_is_not_understood_is_kept_under_its_path() -> None:
     }
 
 
+def test_a_search_is_asked_for_by_empty_options_too() -> None:
+    assert bytes(prompt_of(web_search_options={}).extras["web_search_options"]) == b"{}"
+    assert prompt_of(web_search_options=None, logit_bias={}).extras == {}
+
+
 def test_a_part_of_a_kind_that_we_do_not_know_is_kept_whole() -> None:
     (found,) = turns_of(user({"type": "hologram", "url": "x"})).turns[0].parts
     assert isinstance(found, Opaque)

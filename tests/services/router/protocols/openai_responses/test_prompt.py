@@ -323,7 +323,7 @@ def test_what_is_not_carried_is_said() -> None:
         ("top_k", False),
         ("seed", False),
         ("service_tier", False),
-        ("container", False),
+        ("container", True),
         ("reasoning.budget_tokens", False),
     }
     assert fields["reasoning"] == {"effort": "medium"}
@@ -334,6 +334,11 @@ def test_a_tool_of_chat_completions_stays_as_lax_as_it_was() -> None:
     fields, losses = written(foreign(origin=OPENAI_CHAT, tools=(Tool("look"),)))
     assert fields["tools"] == [{"type": "function", "name": "look", "parameters": None, "strict": False}]
     assert losses == ()
+
+
+def test_a_search_that_chat_completions_asks_for_is_a_grave_loss() -> None:
+    _, losses = written(foreign(origin=OPENAI_CHAT, extras={"web_search_options": msgspec.Raw(b"{}")}))
+    assert [(loss.field, loss.grave) for loss in losses] == [("web_search_options", True)]
 
 
 def test_what_both_apis_of_openai_know_is_carried_from_one_to_the_other() -> None:
