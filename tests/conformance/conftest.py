@@ -1,6 +1,6 @@
 """The edge and the clients are started once for each module; a cell is made of them for each test."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,19 +12,18 @@ from tests.conformance.client import Client
 from tests.conformance.edge import Edge, edge
 from tests.conformance.google_client import GoogleClient
 from tests.conformance.openai_chat_client import ChatClient
-from tests.conformance.openai_responses_client import ResponsesClient
+from tests.conformance.openai_responses_client import ResponsesClient, StatefulClient
 from tests.conformance.provider_types import PROVIDER_TYPES
 from tests.support.providers.server import providers
 
-
-def clients_of(url: str, key: str) -> Mapping[str, Client]:
-    return {
-        "chat": ChatClient(url, key),
-        "responses": ResponsesClient(url, key),
-        "stateful": ResponsesClient(url, key, stateful=True),
-        "anthropic": AnthropicClient(url, key),
-        "google": GoogleClient(url, key),
-    }
+MAKERS: Mapping[str, Callable[[str, str], Client]] = {
+    "chat": ChatClient,
+    "responses": ResponsesClient,
+    "stateful": StatefulClient,
+    "anthropic": AnthropicClient,
+    "google": GoogleClient,
+}
+"""Each by the name that cells have for it."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -44,7 +43,7 @@ def _provider(cell: str) -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def clients(running_edge: Edge) -> AsyncIterator[Mapping[str, Client]]:
-    made = clients_of(running_edge.url, running_edge.keys.good)
+    made = {name: maker(running_edge.url, running_edge.keys.good) for name, maker in MAKERS.items()}
     yield made
     for client in made.values():
         await client.close()

@@ -51,7 +51,7 @@ class GoogleTalk:
 
     async def tell(self, results: Sequence[tuple[Call, str]]) -> Answer:
         parts = [
-            types.Part(function_response=types.FunctionResponse(id=call.id, name=call.name, response={"result": words}))
+            types.Part(function_response=types.FunctionResponse(id=call.id, name=call.name, response={"output": words}))
             for call, words in results
         ]
         self._contents.append(types.Content(role="user", parts=parts))

@@ -75,11 +75,8 @@ class ChatTalk:
         return await self._ask()
 
     async def _ask(self) -> Answer:
-        options, pieces = self._options, list[str]()
-        if options.tools or options.schema:
-            completion = await (self._helped_stream(pieces) if options.streamed else self._helped())
-        else:
-            completion = await (self._stream(pieces) if options.streamed else self._whole())
+        pieces: list[str] = []
+        completion = await self._completion(pieces)
         message = completion.choices[0].message
         self._messages.append(message)  # type: ignore[arg-type]  # it takes its own answers back, as its README does
         calls = [
@@ -100,6 +97,11 @@ class ChatTalk:
             message.parsed if isinstance(message, ParsedChatCompletionMessage) else None,
             tuple(pieces),
         )
+
+    async def _completion(self, pieces: list[str]) -> ChatCompletion | ParsedChatCompletion[BaseModel]:
+        if self._options.tools or self._options.schema:
+            return await (self._helped_stream(pieces) if self._options.streamed else self._helped())
+        return await (self._stream(pieces) if self._options.streamed else self._whole())
 
     async def _whole(self) -> ChatCompletion:
         options = self._options

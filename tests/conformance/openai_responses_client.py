@@ -20,17 +20,15 @@ from tests.conformance.openai_chat_client import sdk
 
 
 class ResponsesClient:
-    """`stateful`: each turn says what it continues by `previous_response_id`, and nothing of what was said before."""
-
     protocol = OPENAI_RESPONSES
+    stateful = False
 
-    def __init__(self, url: str, key: str, *, stateful: bool = False) -> None:
+    def __init__(self, url: str, key: str) -> None:
         self.heads = Heads()
         self.sdk = sdk(url, key, self.heads)
-        self._stateful = stateful
 
     def talk(self, options: Options) -> "ResponsesTalk":
-        return ResponsesTalk(self.sdk, self.heads, options, stateful=self._stateful)
+        return ResponsesTalk(self.sdk, self.heads, options, stateful=self.stateful)
 
     async def count(self, model: str, words: str) -> int:
         return (await self.sdk.responses.input_tokens.count(model=model, input=words)).input_tokens
@@ -40,6 +38,12 @@ class ResponsesClient:
 
     async def close(self) -> None:
         await self.sdk.close()
+
+
+class StatefulClient(ResponsesClient):
+    """Each turn says what it continues by `previous_response_id`, and nothing of what was said before."""
+
+    stateful = True
 
 
 class ResponsesTalk:
