@@ -54,10 +54,11 @@ class OnDisconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Probing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A small question every `every_s`, asked whole and, unless `streamed` is false, as a stream: whether the
-    deployment is well, before anybody's request finds that it is not. `prompt` must be one that it answers within
-    `output_tokens` (thoughts count)."""
+    deployment is well, before anybody's request finds that it is not. One that takes longer than `within_s` has failed.
+    `prompt` must be one that it answers within `output_tokens` (thoughts count)."""
 
     every_s: float
+    within_s: float = 30.0
     streamed: bool = True
     prompt: str = "Reply with the word OK."
     output_tokens: int = 16
@@ -108,6 +109,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     def tools(self) -> bool:
         """Whether it takes tools."""
         return self.abilities.tools
+
+    def within(self, total_s: float) -> "Deployment":
+        """The same, with no attempt longer than this."""
+        timeouts = msgspec.structs.replace(self.timeouts, total_s=min(self.timeouts.total_s, total_s))
+        return msgspec.structs.replace(self, timeouts=timeouts)
 
     def with_key(self, number: int) -> "Deployment":
         """The same, showing another of its keys."""

@@ -242,6 +242,8 @@ def _check_probe(probe: Probing, kinds: tuple[Kind, ...]) -> None:
         raise BadModelsFile(
             f"probe: every_s must be {PROBE_MIN_S:g} to {PROBE_MAX_S:g} seconds, output_tokens 1 to {PROBE_TOKENS_MAX}"
         )
+    if not 0 < probe.within_s <= PROBE_MAX_S:
+        raise BadModelsFile(f"probe: within_s must be above 0 and at most {PROBE_MAX_S:g} seconds")
     if not 0 < len(probe.prompt) <= PROBE_PROMPT_MAX_CHARS:
         raise BadModelsFile(f"probe: prompt must be 1 to {PROBE_PROMPT_MAX_CHARS} characters")
 

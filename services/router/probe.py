@@ -60,7 +60,7 @@ class Probes:
         key = self.key(deployment)
         if settings is None or key is None:
             return None
-        deployment = deployment.with_key(key)
+        deployment = deployment.with_key(key).within(settings.within_s)
         body = question(deployment, settings, streamed=streamed)
         attempt = Attempt(self._wanted(deployment, settings, alias, who, body), deployment, 1, reason=REASON)
         attempt.surface = attempt.wire = deployment.protocols[0]

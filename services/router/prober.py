@@ -92,7 +92,8 @@ class Prober:
         now = self._board.now()
         due = self._due.setdefault(deployment.id, now + random.uniform(0.0, settings.every_s))
         standing = self._board.standings.get(deployment.id, UNSEEN)
-        if deployment.id in self._under_way or health.resting(standing.breaker, now):
+        busy = standing.in_flight >= deployment.concurrency_max
+        if busy or deployment.id in self._under_way or health.resting(standing.breaker, now):
             return False
         return (now >= due or standing.untried_s(deployment, now) > 0) and self._probes.key(deployment) is not None
 
@@ -103,7 +104,7 @@ class Prober:
             # each router has to try by itself after a rest, and all together probe once in an interval
             what = f"{deployment.id}:trial" if trial else deployment.id
             looks = 2 if settings.streamed else 1
-            ours = await self._turns.take(what, looks * deployment.timeouts.total_s + HOLD_MARGIN_S)
+            ours = await self._turns.take(what, looks * settings.within_s + HOLD_MARGIN_S)
             next_s = settings.every_s * random.uniform(*JITTER)
             if ours:
                 try:

@@ -169,8 +169,7 @@ async def test_one_that_lies_is_found_out_and_left_out_where_no_client_could_use
     async def reply(line: Line, request: Received) -> None:
         await (flowing if request.streamed else whole)(line, request)
 
-    probed(plane)
-    plane.deployments["one"]["timeouts"] = {"total_s": 0.5, "headers_s": 0.3}
+    probed(plane, {"every_s": 1, "within_s": 0.5})
     plane.server.script(reply, model="one")
     async with plane.router(breaker_failures_max=1, breaker_rest_s=60.0) as host:
         await shown(host, result)
@@ -269,6 +268,7 @@ async def test_a_stop_in_the_middle_of_a_probe_settles_it_as_cancelled(plane: Pl
     [
         ({"every_s": 0.5}, "probe: every_s must be 1 to 86400 seconds"),
         ({"every_s": 60, "output_tokens": 0}, "output_tokens 1 to 4096"),
+        ({"every_s": 60, "within_s": 0}, "probe: within_s must be above 0"),
         ({"every_s": 60, "prompt": ""}, "probe: prompt must be 1 to 1000 characters"),
     ],
 )
