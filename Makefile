@@ -35,6 +35,7 @@ faults: setup    ## kills, pauses and cuts, the long ones too (minutes)
 
 fuzz: setup      ## look for crashes in what is read of callers and providers, led by coverage (FUZZ_S seconds for each target; Linux)
 	$(BIN)/python -m tests.fuzz
+	HYPOTHESIS_PROFILE=deep $(BIN)/pytest tests/services/router/protocols tests/services/policy -n 3 --timeout=3600
 
 bench: setup     ## figures for this machine, nothing else running (tests/bench/README.md says how to read them)
 	for bench in bus_call bus_stream bus_pull audit_ingest passage chat up; do echo "$$bench"; $(BIN)/python -m tests.bench.$$bench || exit 1; done
