@@ -14,6 +14,8 @@ from penstock.contracts.subjects import LLM_KEPT
 from penstock.kit.log import Log
 from services.router.numbered import numbered
 
+PIECE_EVERY_S = 0.2
+"""Events of so long are kept as one piece: keeping each by itself would cost as much as passing it on."""
 PIECE_MAX_BYTES = 256 * 1024
 """Of events in one piece. A broker takes messages of a MiB, and what is kept grows by a third in JSON."""
 EVENT_MAX_BYTES = 600 * 1024
@@ -34,7 +36,21 @@ class KeptStream:
     """One answer, from its first event to its end. Nothing here waits: a piece that is lost, because the broker was
     away or the answer is too large, is missed by its number."""
 
-    __slots__ = ("_alias", "_broken", "_keep", "_left_bytes", "_next", "_said", "_subject", "_surface", "_tenant", "id")
+    __slots__ = (
+        "_alias",
+        "_broken",
+        "_first",
+        "_keep",
+        "_left_bytes",
+        "_next",
+        "_piece",
+        "_said",
+        "_size",
+        "_subject",
+        "_surface",
+        "_tenant",
+        "id",
+    )
 
     def __init__(self, keep: "Keep", tenant: str, subject: str, alias: str, surface: str) -> None:
         self._keep = keep
@@ -42,7 +58,9 @@ class KeptStream:
         self._subject = subject
         self._alias = alias
         self._surface = surface
-        self._next = 1
+        self._next = self._first = 1
+        self._piece: list[bytes] = []
+        self._size = 0
         self._said = 0.0
         self._broken = False
         self._left_bytes = keep.limits.stream_max_bytes
@@ -70,42 +88,50 @@ class KeptStream:
         """Keeps whole events; the same with their numbers."""
         if not self.opened:
             return frame
-        first, self._next, shown, events = numbered(frame, self.id, self._next)
-        if events and not self._broken:
-            self._left_bytes -= len(frame)
-            if self._left_bytes < 0 or max(map(len, events)) > EVENT_MAX_BYTES:
-                self._broken = True
-                too_large = Failure(Code.TOO_LARGE, "the answer is too large to be kept whole")
-                self._put(KeptFrame(first, failure=too_large.body()))
-            else:
-                self._put_events(first, events)
+        shown, events = numbered(frame, self.id, self._next)
+        self._next += len(events)
+        if not self._broken:
+            for event in events:
+                self._add(event)
         return shown
 
     def beat(self, now: float) -> None:
-        """A sign of life, when nothing was kept for a while."""
-        if now - self._said >= self._keep.limits.sign_s and not self._broken:
+        """Keeps what has come, or gives a sign of life, when nothing was kept for a while."""
+        if self._piece:
+            self._flush()
+        elif now - self._said >= self._keep.limits.sign_s and not self._broken:
             self._put(KeptFrame(self._next))
 
     def finish(self, last: CompletionEnd | Failure) -> None:
         """The end, which is stored for sure."""
         if not self.opened:
             return
+        self._flush()
         if isinstance(last, Failure):
             self._keep.end(self, KeptFrame(self._next, failure=last.body()))
         else:
             self._keep.end(self, KeptFrame(self._next, end=last))
 
-    def _put_events(self, first: int, events: list[bytes]) -> None:
-        piece: list[bytes] = []
-        size = 0
-        for event in events:
-            if piece and size + len(event) > PIECE_MAX_BYTES:
-                self._put(KeptFrame(first, tuple(piece)))
-                first += len(piece)
-                piece, size = [], 0
-            piece.append(event)
-            size += len(event)
-        self._put(KeptFrame(first, tuple(piece)))
+    def _add(self, event: bytes) -> None:
+        size = len(event)
+        self._left_bytes -= size
+        if self._left_bytes < 0 or size > EVENT_MAX_BYTES:
+            self._flush()
+            self._broken = True
+            too_large = Failure(Code.TOO_LARGE, "the answer is too large to be kept whole")
+            self._put(KeptFrame(self._first, failure=too_large.body()))
+            return
+        if self._size + size > PIECE_MAX_BYTES:
+            self._flush()
+        self._piece.append(event)
+        self._size += size
+
+    def _flush(self) -> None:
+        if self._piece:
+            self._put(KeptFrame(self._first, tuple(self._piece)))
+            self._first += len(self._piece)
+            self._piece.clear()
+            self._size = 0
 
     def _put(self, frame: KeptFrame) -> None:
         self._said = asyncio.get_running_loop().time()
@@ -144,10 +170,10 @@ class Keep:
         task.add_done_callback(self._ending.discard)
 
     async def run(self) -> None:
-        """Says of silent streams that they are alive."""
+        """Keeps what comes, piece by piece, and says of silent streams that they are alive."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self.limits.sign_s / 2)
+            await asyncio.sleep(min(PIECE_EVERY_S, self.limits.sign_s / 2))
             for stream in tuple(self._open):
                 stream.beat(loop.time())
 

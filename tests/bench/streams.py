@@ -103,7 +103,7 @@ async def bench() -> AsyncIterator[Bench]:
             "PENSTOCK_NATS_URL": broker.url,
             "PENSTOCK_CONFIG_DIR": str(folder),
             "PENSTOCK_DATA_DIR": str(folder),
-            "PENSTOCK_LOG_LEVEL": "info",
+            "PENSTOCK_KEPT_STREAMS_MAX": "10000",
         }
 
         async def service(name: str, **more: str) -> ModuleProcess:
@@ -198,23 +198,23 @@ async def alone(plane: Bench, rounds: int) -> dict[str, object]:
     return {"first_token_ms": told(first), "each_token_ms": told(later)}
 
 
-async def one_of_many(plane: Bench, seen: Seen) -> None:
+async def one_of_many(plane: Bench, seen: Seen, resumable: bool) -> None:
     """One stream, read over the bus."""
     meta = Meta(request="req_1", tenant="acme", token=plane.token, deadline=time.time() + 50)
-    request = CompletionRequest("crowd", msgspec.Raw(BODY), headed=True)
+    request = CompletionRequest("crowd", msgspec.Raw(BODY), headed=True, resumable=resumable)
     async with plane.bus.stream(LLM_STREAM, request, meta) as reader:
         async for frame in reader:
             see(seen, frame)
 
 
-async def many(plane: Bench, count: int) -> dict[str, object]:
+async def many(plane: Bench, count: int, resumable: bool) -> dict[str, object]:
     """All at once."""
     before_mib = resident_mib(plane.router_pid)
     all_seen = [Seen() for _ in range(count)]
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for seen in all_seen:
-            group.create_task(one_of_many(plane, seen))
+            group.create_task(one_of_many(plane, seen, resumable))
         while any(not seen.words for seen in all_seen):  # noqa: ASYNC110  # an event would cost the readers time
             await asyncio.sleep(0.05)
         started_s = time.perf_counter() - began
@@ -261,11 +261,11 @@ async def one_of_many_briefly(plane: Bench) -> None:
             return
 
 
-async def run(count: int, rounds: int) -> dict[str, object]:
+async def run(count: int, rounds: int, resumable: bool) -> dict[str, object]:
     """Both, in one run."""
     async with bench() as plane:
         await warmed(plane)
-        return {"alone": await alone(plane, rounds), "many": await many(plane, count)}
+        return {"alone": await alone(plane, rounds), "many": await many(plane, count, resumable)}
 
 
 def main() -> None:
@@ -273,8 +273,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--resumable", action="store_true", help="the many are kept for readers who come back")
     given = parser.parse_args()
-    sys.stdout.write(json.dumps(uvloop.run(run(given.streams, given.rounds)), indent=2) + "\n")
+    sys.stdout.write(json.dumps(uvloop.run(run(given.streams, given.rounds, given.resumable)), indent=2) + "\n")
 
 
 if __name__ == "__main__":

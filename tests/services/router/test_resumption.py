@@ -4,11 +4,14 @@ import asyncio
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis.strategies import integers, lists, sampled_from
 
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.llm import KeptFrame, KeptOpening, Served, Usage
 from penstock.contracts.subjects import LLM_KEPT, LLM_STREAM
 from services.router.numbered import numbered
+from services.router.sse import SseParser
 from tests.services.router.conftest import Plane, asking
 from tests.services.router.departing import Departing, Heard, reading, resume
 from tests.support.eventually import eventually
@@ -215,6 +218,12 @@ async def test_a_stream_of_a_router_that_was_killed_ends_with_a_failure_within_t
         async with reading(plane, resumable=True) as reader:
             await reader.has(b"a1")
             stream = reader.heard.stream
+
+            async def kept() -> None:
+                pieces = await plane.bus.read(LLM_KEPT, tenant="acme", stream=stream)
+                assert sum(len(piece.body.events) for piece in pieces) == 3
+
+            await eventually(kept)
             await router.kill()
             async with plane.router(kept_silence_s=1.0):
                 again = Heard()
@@ -254,7 +263,32 @@ async def test_a_resumable_stream_is_asked_for_with_a_head(plane: Plane) -> None
 
 def test_ids_stand_last_and_comments_have_none() -> None:
     frame = b": ping\n\nevent: a\ndata: 1\r\nid: theirs\r\n\r\ndata: 2\n\n"
-    first, following, shown, kept = numbered(frame, "str_1", 4)
-    assert (first, following) == (4, 6)
+    shown, kept = numbered(frame, "str_1", 4)
     assert shown == b": ping\n\nevent: a\ndata: 1\r\nid: theirs\nid: str_1:4\n\ndata: 2\nid: str_1:5\n\n"
     assert kept == [b"event: a\ndata: 1\r\nid: theirs\nid: str_1:4\n\n", b"data: 2\nid: str_1:5\n\n"]
+
+
+@given(
+    lists(
+        sampled_from(
+            [b"data: x\n\n", b"data: x\r\n\r\n", b"event: e\ndata: \xc3\xa9\n\n", b": c\n\n", b"data:\rid: 9\r\r"]
+        ),
+        max_size=8,
+    ),
+    integers(1, 1000),
+)
+def test_a_frame_with_ids_is_the_same_events_with_ids(events: list[bytes], first: int) -> None:
+    """However many come in one frame: the events and their data stay, and numbers go up by one."""
+    together, kept = numbered(b"".join(events), "str_1", first)
+    apart = b""
+    number = first
+    for event in events:
+        shown, one = numbered(event, "str_1", number)
+        apart += shown
+        number += len(one)
+    assert together == apart
+    assert [each.rsplit(b":", 1)[1] for each in kept] == [b"%d\n\n" % each for each in range(first, number)]
+    parser = SseParser(10_000)
+    read = [event.data for event in (*parser.feed(together), *parser.finish())]
+    plain = [b"x" if b"x" in e else b"\xc3\xa9" if b"e\n" in e else None if b"c" in e else b"" for e in events]
+    assert read == plain
