@@ -9,8 +9,8 @@ import pytest
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.valkey_server import ValkeyServer, valkey_server
 
-# A busy machine does not turn a slow example into a failure, and the same code gets the same examples: those of chance are
-# for `HYPOTHESIS_PROFILE=deep`, which `make fuzz` uses.
+# A busy machine does not turn a slow example into a failure, and the same code gets the same examples: those of chance
+# are for `HYPOTHESIS_PROFILE=deep`, which `make fuzz` uses.
 hypothesis.settings.register_profile("penstock", deadline=None, derandomize=True, max_examples=40)
 hypothesis.settings.register_profile("deep", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "penstock"))
