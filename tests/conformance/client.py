@@ -49,6 +49,7 @@ class Options:
     forced: str = ""
     schema: type[BaseModel] | None = None
     output_tokens: int = 500
+    stops: tuple[str, ...] = ()
     thinking: bool = False
     peculiar: bool = False
     hosted: bool = False

@@ -121,6 +121,8 @@ def _config(options: Options) -> types.GenerateContentConfig:
         http_options=types.HttpOptions(headers=dict(options.headers)),
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
+    if options.stops:
+        config.stop_sequences = list(options.stops)
     if options.system:
         config.system_instruction = options.system
     if options.tools:

@@ -86,11 +86,12 @@ class ChatTalk:
         ]
         usage = completion.usage
         assert usage is not None
-        assert usage.prompt_tokens_details is not None
+        details = usage.prompt_tokens_details
+        cached = (details.cached_tokens if details else 0) or 0
         return Answer(
             message.content or "",
             completion.choices[0].finish_reason,
-            Used(usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens or 0, usage.completion_tokens),
+            Used(usage.prompt_tokens, cached, usage.completion_tokens),
             self._heads.latest,
             tuple(calls),
             str((message.model_extra or {}).get("reasoning_content") or ""),
@@ -109,6 +110,7 @@ class ChatTalk:
             model=options.model,
             messages=self._messages,
             max_completion_tokens=options.output_tokens,
+            stop=list(options.stops) or openai.omit,
             reasoning_effort="low" if options.thinking else openai.omit,
             seed=7 if options.peculiar else openai.omit,
             web_search_options={} if options.hosted else openai.omit,
@@ -122,6 +124,7 @@ class ChatTalk:
             model=options.model,
             messages=self._messages,
             max_completion_tokens=options.output_tokens,
+            stop=list(options.stops) or openai.omit,
             reasoning_effort="low" if options.thinking else openai.omit,
             seed=7 if options.peculiar else openai.omit,
             web_search_options={} if options.hosted else openai.omit,

@@ -77,6 +77,7 @@ SCRIPT = {
             "usage": _USAGE,
         },
         {"when": {"contains": "city"}, "say": ['{"city":', '"Paris"}'], "usage": _USAGE},
+        {"when": {"contains": "break"}, "say": ["Half", " of it"], "fail": {"how": "cut", "after": 1}},
         {"when": {"contains": "long"}, "say": ["And", " then"], "finish": "length", "usage": _USAGE},
         {"say": ["Hello", ", ", "wörld", " 🌍."], "usage": _USAGE},
     ]

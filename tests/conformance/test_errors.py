@@ -79,6 +79,20 @@ async def test_a_providers_error_is_the_class_that_the_client_has_for_it(cell: C
     assert KEY not in str(raised.value)
 
 
+BROKEN: Mapping[str, type[Exception]] = {
+    "chat": openai.APIError,
+    "responses": openai.APIError,
+    "anthropic": anthropic.APIStatusError,
+    "google": google.ServerError,
+}
+
+
+@pytest.mark.parametrize("cell", [id for id in ids() if id.endswith("-streamed")], indirect=True)
+async def test_a_stream_that_the_provider_breaks_off_does_not_end_as_if_it_were_whole(cell: Cell) -> None:
+    with pytest.raises(BROKEN[cell.client_name], match="cut short|ended early"):
+        await cell.talk().say("Please break off.")
+
+
 REFUSALS: Mapping[str, Mapping[str, Refusal]] = {
     "wrong_key": {
         "chat": (openai.AuthenticationError, 401),

@@ -11,7 +11,6 @@ from tests.conformance.cell import Cell, ids
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.parametrize("cell", ids(), indirect=True),
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
 ]
 
@@ -38,6 +37,7 @@ BAD_REQUEST: Mapping[str, type[Exception]] = {
 }
 
 
+@pytest.mark.parametrize("cell", ids(), indirect=True)
 async def test_a_setting_that_is_not_carried_is_named(cell: Cell) -> None:
     field, carried = PECULIAR[cell.client_name]
     answer = await cell.talk(peculiar=True).say("Say hello.")
@@ -50,6 +50,7 @@ async def test_a_setting_that_is_not_carried_is_named(cell: Cell) -> None:
         assert not losses.endswith(";grave")
 
 
+@pytest.mark.parametrize("cell", ids(), indirect=True)
 async def test_a_setting_that_is_not_carried_is_refused_where_the_caller_wants_no_losses(cell: Cell) -> None:
     field, carried = PECULIAR[cell.client_name]
     talk = cell.talk(peculiar=True, headers={"x-penstock-losses": "refuse"})
@@ -61,6 +62,7 @@ async def test_a_setting_that_is_not_carried_is_refused_where_the_caller_wants_n
         assert cell.edge.providers.received == []
 
 
+@pytest.mark.parametrize("cell", ids(), indirect=True)
 async def test_a_tool_that_only_another_provider_runs_is_refused(cell: Cell) -> None:
     field, carried = HOSTED[cell.client_name]
     talk = cell.talk(hosted=True)
@@ -72,6 +74,7 @@ async def test_a_tool_that_only_another_provider_runs_is_refused(cell: Cell) -> 
         assert cell.edge.providers.received == []
 
 
+@pytest.mark.parametrize("cell", ids(), indirect=True)
 async def test_a_tool_that_only_another_provider_runs_is_left_out_where_the_caller_accepts_that(cell: Cell) -> None:
     field, carried = HOSTED[cell.client_name]
     answer = await cell.talk(hosted=True, headers={"x-penstock-losses": "accept"}).say("Say hello.")
@@ -80,3 +83,15 @@ async def test_a_tool_that_only_another_provider_runs_is_left_out_where_the_call
         losses = answer.headers["x-penstock-losses"]
         assert losses.startswith(f'"{field}";what="')
         assert losses.endswith(";grave")
+
+
+# Responses has no stop sequences, as client and as provider
+@pytest.mark.parametrize("cell", ids(("chat", "anthropic", "google")), indirect=True)
+async def test_stop_sequences_arrive_or_the_request_is_refused(cell: Cell) -> None:
+    talk = cell.talk(stops=("END",))
+    if cell.provider_name == "openai-responses":
+        with pytest.raises(BAD_REQUEST[cell.client_name], match="stop"):
+            await talk.say("Say hello.")
+    else:
+        await talk.say("Say hello.")
+        assert not cell.shows or cell.seen.stops == ["END"]

@@ -62,6 +62,8 @@ class Said:
     cut: bool = False
     status: int = 200
     error: str = ""
+    broken: bool = False
+    """The connection is gone after the first piece of a stream."""
     number: int = 1
     """Of the answer, for its id."""
 
@@ -101,6 +103,8 @@ def _by_kind(seen: Seen, words: str) -> Said:
         return Said(pieces=["Done", "."], thought="Let me see.", signature=SIGNATURE)
     if "long" in words:
         return Said(pieces=["And", " then"], cut=True)
+    if "break" in words:
+        return Said(pieces=["Half", " of it"], broken=True)
     if "history" in words:
         return Said(pieces=[json.dumps([seen.system, *seen.turns])])
     return Said(pieces=["Hello", ", ", "wörld", " 🌍."])

@@ -104,6 +104,10 @@ async def _stream(wire: Wire, request: web.Request, said: Said, wants_usage: boo
     await response.prepare(request)
     for event in wire.stream(said, wants_usage):
         await response.write(event.encode())
+        if said.broken and said.pieces[0] in event:
+            assert request.transport is not None
+            request.transport.abort()
+            return response
     await response.write_eof()
     return response
 
