@@ -143,6 +143,8 @@ class ModelRoutes:
         async with self._bus.stream(subjects.LLM_RESUME, _resume(exchange), exchange.meta) as reader:
             async with WhileConnected(exchange.request.receive):
                 head = await _first(reader)
+            if exchange.request.method == "HEAD":
+                return await exchange.reply(b"", headers={"x-penstock-stream": head.stream})
             exchange = replace(exchange, dialect=by_path.dialect_of_surface(head.surface))
             out = relay(exchange, exchange.dialect.form(exchange.meta.request), self._config)
             _introduce(exchange, head, out)

@@ -90,9 +90,8 @@ class KeptStream:
             return frame
         shown, events = numbered(frame, self.id, self._next)
         self._next += len(events)
-        if not self._broken:
-            for event in events:
-                self._add(event)
+        for event in events:
+            self._add(event)
         return shown
 
     def beat(self, now: float) -> None:
@@ -113,6 +112,8 @@ class KeptStream:
             self._keep.end(self, KeptFrame(self._next, end=last))
 
     def _add(self, event: bytes) -> None:
+        if self._broken:
+            return
         size = len(event)
         self._left_bytes -= size
         if self._left_bytes < 0 or size > EVENT_MAX_BYTES:

@@ -1,13 +1,10 @@
 """The router's parts and its list of endpoints."""
 
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
-from penstock.contracts.errors import Code, Failure
-from penstock.contracts.ids import new_id
 from penstock.contracts.subjects import (
     LLM_COMPLETE,
     LLM_COUNT,
@@ -20,60 +17,16 @@ from penstock.contracts.subjects import (
     LLM_STREAM,
     ROUTER,
 )
-from penstock.kit.service import Background, Parts, Service, answer, run, stream
-from penstock.kit.store import Store
-from services.router.board import Board
-from services.router.cache.shelf import Shelf
-from services.router.cached import Cached
-from services.router.chain import Chain, ChainRules
-from services.router.completion import Completions
+from penstock.kit.service import Parts, Service, answer, run, stream
+from services.router.assembly import Assembly
 from services.router.config import Config
-from services.router.counting import Counting
-from services.router.departures import Departures
-from services.router.handlers import Handlers
-from services.router.health import BreakerRules
-from services.router.http import Http
-from services.router.kept_stream import Keep, KeptLimits
-from services.router.made_up import LocalModels
-from services.router.minted import Minted
-from services.router.models import Models
-from services.router.models_file import BadModelsFile
-from services.router.probe import Probes
-from services.router.probe_turn import ProbeTurns
-from services.router.prober import Payer, Prober
-from services.router.protocols.table import PROTOCOLS
-from services.router.providers.table import providers
-from services.router.responses_desk import ResponsesDesk
-from services.router.responses_keeper import Keeper
-from services.router.responses_state import ResponsesState, StateLimits
-from services.router.resumption import Resumption
-from services.router.sharing import Sharing
-from services.router.vectors import Vectors
 
 
 @asynccontextmanager
 async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     """The service, until the block is left."""
-    rules = BreakerRules(
-        config.breaker_failures_max, config.breaker_rest_s, config.breaker_rest_max_s, config.key_rest_s
-    )
-    board = Board(rules, time.monotonic, parts.metrics)
-    local = LocalModels(
-        config.local_chat_url, config.local_chat_model, config.local_embed_url, config.local_embed_model
-    )
-    path = parts.config_dir / config.models_file if config.models_file else None
-    try:
-        # the environment holds the provider keys that the models file names
-        models = Models(path, parts.config_dir / "prompts", local, os.environ, parts.clock, board, parts.log)
-    except BadModelsFile as error:
-        raise Failure(Code.INVALID, str(error)) from None
-    http = Http(connect_timeout_s=config.connect_timeout_s, keep_alive_s=config.keep_alive_s)
-    chain = _chain(config, board, parts)
-    sharing = _sharing(config, board, parts)
-    kept = Store(config.store_url.reveal(), timeout_s=config.cache_timeout_s) if config.store_url else None
-    departures = Departures(parts.metrics, parts.log)
-    keep = _keep(config, parts)
-    handlers = _handlers(config, parts, models, chain, http, kept, departures, keep)
+    made = Assembly(config, parts, os.environ)
+    handlers = made.handlers
     endpoints = [
         answer(LLM_COMPLETE, handlers.complete, in_flight_max=config.calls_max),
         stream(LLM_STREAM, handlers.stream, in_flight_max=config.streams_max),
@@ -84,105 +37,12 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         answer(LLM_RESPONSE_DELETE, handlers.delete_response, in_flight_max=config.calls_max),
         answer(LLM_EMBED, handlers.embed, in_flight_max=config.calls_max),
         answer(LLM_MODELS, handlers.models, in_flight_max=config.calls_max),
-        departures,
+        made.departures,
     ]
-    background: list[Background] = [lambda: models.watch(config.models_check_every_s), keep.run]
-    if sharing is not None:
-        background.append(sharing.run)
-    if config.probe_key:
-        background.append(_prober(config, parts, models, board, http, kept).run)
     try:
-        yield Service(ROUTER, endpoints, background=background)
+        yield Service(ROUTER, endpoints, background=made.background)
     finally:
-        await chain.close()
-        await keep.close()
-        if sharing is not None:
-            await sharing.close()
-        if kept is not None:
-            await kept.close()
-        await http.close()
-
-
-def _handlers(
-    config: Config,
-    parts: Parts,
-    models: Models,
-    chain: Chain,
-    http: Http,
-    kept: Store | None,
-    departures: Departures,
-    keep: Keep,
-) -> Handlers:
-    table = providers(http, response_max_bytes=config.response_max_bytes)
-    state = None if kept is None else ResponsesState(kept, parts.clock, _limits(config))
-    minted = Minted(kept, timeout_s=config.cache_timeout_s)
-    completions = Completions(
-        config, models, chain, table, PROTOCOLS, minted, Keeper(state, parts.log), parts.identities, parts.clock
-    )
-    counting = Counting(config, models, chain, table, PROTOCOLS, parts.boundary, parts.clock)
-    vectors = Vectors(config, models, chain, table, parts.clock)
-    shelf = None
-    if kept is not None:
-        shelf = Shelf(
-            kept, parts.clock, timeout_s=config.cache_timeout_s, tenant_max_bytes=config.cache_tenant_max_bytes
-        )
-    cached = Cached(completions, vectors, shelf, parts)
-    desk = ResponsesDesk(state, parts.boundary, parts.identities)
-    resumption = Resumption(
-        parts.bus,
-        parts.boundary,
-        parts.identities,
-        silence_s=config.kept_silence_s,
-        timeout_s=config.request_timeout_s,
-    )
-    return Handlers(
-        models,
-        completions,
-        cached,
-        counting,
-        vectors,
-        desk,
-        parts.boundary,
-        parts.identities,
-        departures,
-        keep,
-        resumption,
-    )
-
-
-def _keep(config: Config, parts: Parts) -> Keep:
-    limits = KeptLimits(config.kept_streams_max, config.kept_stream_max_bytes, config.kept_sign_s)
-    return Keep(parts.bus, limits, parts.log)
-
-
-def _limits(config: Config) -> StateLimits:
-    return StateLimits(
-        config.responses_keep_s,
-        config.responses_tenant_max_bytes,
-        config.responses_history_max_bytes,
-        config.responses_turns_max,
-    )
-
-
-def _chain(config: Config, board: Board, parts: Parts) -> Chain:
-    rules = ChainRules(config.attempts_max, config.rounds_max, config.backoff_s, config.backoff_max_s, config.hops_max)
-    return Chain(parts.boundary, board, rules, parts.metrics, parts.log, shadows_max=config.shadows_max)
-
-
-def _prober(config: Config, parts: Parts, models: Models, board: Board, http: Http, kept: Store | None) -> Prober:
-    table = providers(http, response_max_bytes=config.response_max_bytes)
-    probes = Probes(parts.boundary, board, table, parts.clock, parts.metrics, parts.log)
-    payer = Payer(parts.bus, config.probe_key, parts.clock)
-    turns = ProbeTurns(kept, parts.instance)
-    return Prober(models, probes, payer, turns, board, parts.clock, parts.log)
-
-
-def _sharing(config: Config, board: Board, parts: Parts) -> Sharing | None:
-    """None where routers keep what they know to themselves."""
-    if not config.store_url:
-        return None
-    store = Store(config.store_url.reveal(), timeout_s=config.store_timeout_s)
-    return Sharing(store, board, new_id("rtr"), config.share_every_s, parts.metrics, parts.log)
+        await made.close()
 
 
 def main() -> NoReturn:

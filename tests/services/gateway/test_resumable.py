@@ -87,6 +87,8 @@ async def test_a_client_that_lost_its_connection_goes_on_at_another_replica(plan
         assert without_comments(answer.content) == marked(stream, *ANSWER[2:], first=3)
         again = await client.get(f"/v1/streams/{stream}", params={"after": "6"})
         assert without_comments(again.content) == marked(stream, DONE, first=7)
+        only_head = await client.head(f"/v1/streams/{stream}")
+        assert (only_head.status_code, only_head.headers["x-penstock-stream"]) == (200, stream)
 
 
 async def test_a_stream_that_is_not_ours_or_not_there_is_not_found(plane: EdgePlane) -> None:
