@@ -14,6 +14,7 @@ from tests.conformance.cell import CLIENTS
 from tests.conformance.client import Client, Options
 from tests.conformance.conftest import MAKERS
 from tests.conformance.edge import Edge, edge
+from tests.conformance.provider_types import Json
 from tests.conformance.test_features import CUT, STOP
 from tests.support.process import module_process
 from tests.support.providers.server import Providers
@@ -39,7 +40,7 @@ async def local_edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         await process.says("^ready ")
         addresses = addresses_in(process.output)
         assert addresses is not None
-        local = {"base_url": addresses.chat, "model": CHAT_MODEL, "price": "free"}
+        local: Json = {"base_url": addresses.chat, "model": CHAT_MODEL, "price": "free"}
         async with edge(tmp_path_factory.mktemp("edge"), {"local": local}, Providers("")) as made:
             yield made
 
