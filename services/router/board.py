@@ -14,11 +14,13 @@ from services.router.standing import NOBODY, UNSEEN, Elsewhere, Standing
 
 class Call:
     """One call under way, as the board keeps it. `tokens`: what its minute was charged with, until it is known better.
-    `first_s`: when content began to come, since the start; None before that."""
+    `first_s`: when content began to come, since the start; None before that. `small`: it says nothing of how quick
+    larger ones are, only of how slow."""
 
-    __slots__ = ("began", "deployment", "first_s", "key", "key_trial", "tokens", "trial")
+    __slots__ = ("began", "deployment", "first_s", "key", "key_trial", "small", "tokens", "trial")
 
-    def __init__(self, deployment: Deployment, key: int, tokens: int, began: float) -> None:
+    def __init__(self, deployment: Deployment, key: int, tokens: int, began: float, *, small: bool) -> None:
+        self.small = small
         self.deployment = deployment
         self.key = key
         self.tokens = tokens
@@ -46,10 +48,10 @@ class Board:
         return turn
 
     @contextmanager
-    def calling(self, deployment: Deployment, key: int = 0, tokens: int = 0) -> Iterator[Call]:
+    def calling(self, deployment: Deployment, key: int = 0, tokens: int = 0, *, small: bool = False) -> Iterator[Call]:
         """One call under way, showing that key. A Fault that leaves the block is learned from, any other exception is
         not."""
-        call = self._begin(deployment, key, tokens)
+        call = self._begin(deployment, key, tokens, small=small)
         try:
             yield call
         except Fault as fault:
@@ -62,7 +64,7 @@ class Board:
             self.well(call)
             if call.first_s is None:
                 standing = self._of(deployment)
-                whole = latency.seen(standing.whole, self.now() - call.began, self.now())
+                whole = self._seen(standing.whole, call, self.now() - call.began)
                 self._set(deployment, msgspec.structs.replace(standing, whole=whole))
         finally:
             standing = self._of(deployment)
@@ -73,9 +75,8 @@ class Board:
         now = self.now()
         call.first_s = now - call.began
         standing = self._of(call.deployment)
-        self._set(
-            call.deployment, msgspec.structs.replace(standing, first=latency.seen(standing.first, call.first_s, now))
-        )
+        first = self._seen(standing.first, call, call.first_s)
+        self._set(call.deployment, msgspec.structs.replace(standing, first=first))
         self.well(call)
 
     def well(self, call: Call) -> None:
@@ -124,9 +125,15 @@ class Board:
     def _of(self, deployment: Deployment) -> Standing:
         return self.standings.get(deployment.id, UNSEEN)
 
-    def _begin(self, deployment: Deployment, key: int, tokens: int) -> Call:
+    def _seen(self, known: latency.Latency, call: Call, took_s: float) -> latency.Latency:
         now = self.now()
-        call = Call(deployment, key, tokens, now)
+        if call.small and took_s <= latency.expected_s(known, now):
+            return known
+        return latency.seen(known, took_s, now)
+
+    def _begin(self, deployment: Deployment, key: int, tokens: int, *, small: bool) -> Call:
+        now = self.now()
+        call = Call(deployment, key, tokens, now, small=small)
         standing = self._of(deployment)
         breaker, own = health.started(standing.breaker), health.started(standing.key(key))
         call.trial = breaker.trial and not standing.breaker.trial

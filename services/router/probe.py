@@ -44,6 +44,19 @@ REASON = "probe"
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What came of one probe, and what it failed with."""
+
+    result: str = CUT_OFF
+    failure: Failure | None = None
+
+    @property
+    def learned(self) -> bool:
+        """Whether it says something of the deployment."""
+        return self.result not in (CUT_OFF, REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
 class Probes:
     """Asks them. Keeps nothing."""
 
@@ -54,27 +67,26 @@ class Probes:
     metrics: Metrics
     log: Log
 
-    async def ask(self, deployment: Deployment, alias: str, who: Identity, *, streamed: bool) -> Failure | None:
-        """One probe, for whoever pays for it. What it failed with; never raises Failure."""
+    async def ask(self, deployment: Deployment, alias: str, who: Identity, *, streamed: bool) -> Look:
+        """One probe, for whoever pays for it. Never raises Failure."""
         settings = deployment.probe
         key = self.key(deployment)
         if settings is None or key is None:
-            return None
+            return Look()
         deployment = deployment.with_key(key).within(settings.within_s)
         body = question(deployment, settings, streamed=streamed)
         attempt = Attempt(self._wanted(deployment, settings, alias, who, body), deployment, 1, reason=REASON)
         attempt.surface = attempt.wire = deployment.protocols[0]
-        result = CUT_OFF
-        failed: Failure | None = None
+        look = Look()
         try:
-            result = await self._try(attempt, key, body, streamed=streamed)
+            look = Look(await self._try(attempt, key, body, streamed=streamed))
         except Fault as fault:
-            result, failed = fault.kind.value, fault
+            look = Look(fault.kind.value, fault)
         except Failure as failure:
-            result, failed = REFUSED, failure
+            look = Look(REFUSED, failure)
         finally:
-            self._tell(attempt, result, failed, streamed=streamed)
-        return failed
+            self._tell(attempt, look, streamed=streamed)
+        return look
 
     def key(self, deployment: Deployment) -> int | None:
         """The number of the key to show: one that has rested before one that is known to do."""
@@ -98,7 +110,7 @@ class Probes:
 
     async def _try(self, attempt: Attempt, key: int, body: bytes, *, streamed: bool) -> str:
         tokens = attempt.usage().total
-        with self.board.calling(attempt.deployment, key, tokens) as call:
+        with self.board.calling(attempt.deployment, key, tokens, small=True) as call:
             attempt.on_first(partial(self.board.first, call))
             code = Code.CANCELLED.value
             try:
@@ -126,18 +138,17 @@ class Probes:
         answer, attempt.told = protocol.read_answer(raw)
         return judged(answer, attempt, ended=True)
 
-    def _tell(self, attempt: Attempt, result: str, failed: Failure | None, *, streamed: bool) -> None:
-        name, metrics = attempt.deployment.name, self.metrics
-        metrics.probes.add(name, result)
-        if result in (CUT_OFF, REFUSED):  # nothing was learned of the deployment
-            return
-        metrics.probe_well.set(float(result == OK), name)
-        if failed is None:
+    def _tell(self, attempt: Attempt, look: Look, *, streamed: bool) -> None:
+        name, metrics, failure = attempt.deployment.name, self.metrics, look.failure
+        metrics.probes.add(name, look.result)
+        if look.learned and failure is None:
             metrics.probe_seconds.see(attempt.elapsed_s, name, str(streamed).lower())
             metrics.cost_nano.add(name, by=max(attempt.served().cost_nano, 0))
-        if result != OK:
-            why = failed.detail if failed is not None else ""
-            self.log.warning("probe", deployment=name, attempt=attempt.id, result=result, streamed=streamed, why=why)
+        if look.result not in (OK, CUT_OFF):
+            why = failure.detail if failure is not None else ""
+            self.log.warning(
+                "probe", deployment=name, attempt=attempt.id, result=look.result, streamed=streamed, why=why
+            )
 
 
 def question(deployment: Deployment, settings: Probing, *, streamed: bool) -> bytes:

@@ -18,7 +18,7 @@ from services.router import health
 from services.router.board import Board
 from services.router.deployment import Deployment, Probing
 from services.router.models import Models
-from services.router.probe import Probes
+from services.router.probe import OK, Probes
 from services.router.probe_turn import ProbeTurns
 from services.router.standing import UNSEEN
 
@@ -29,6 +29,7 @@ HOLD_MARGIN_S = 10.0
 FRESH_S = 30.0
 """A token that ends sooner is exchanged for a new one."""
 AUTHENTICATE_TIMEOUT_S = 5.0
+TRIALS_APART_S = 10.0
 
 
 class Payer:
@@ -66,6 +67,7 @@ class Prober:
         self._clock = clock
         self._log = log
         self._due: dict[str, float] = {}
+        self._no_trial_before: dict[str, float] = {}
         self._under_way: set[str] = set()
 
     async def run(self) -> None:
@@ -85,6 +87,7 @@ class Prober:
                 if each.probe is not None:
                     probed.setdefault(each.id, (each, each.probe, alias.name))
         self._due = {id: due for id, due in self._due.items() if id in probed}
+        self._no_trial_before = {id: at for id, at in self._no_trial_before.items() if id in probed}
         ready = [found for found in probed.values() if self._is_due(found[0], found[1])]
         return ready[: max(AT_ONCE_MAX - len(self._under_way), 0)]
 
@@ -95,24 +98,29 @@ class Prober:
         busy = standing.in_flight >= deployment.concurrency_max
         if busy or deployment.id in self._under_way or health.resting(standing.breaker, now):
             return False
-        return (now >= due or standing.untried_s(deployment, now) > 0) and self._probes.key(deployment) is not None
+        tries = self._untried(deployment) and now >= self._no_trial_before.get(deployment.id, 0.0)
+        return (now >= due or tries) and self._probes.key(deployment) is not None
+
+    def _untried(self, deployment: Deployment) -> bool:
+        standing = self._board.standings.get(deployment.id, UNSEEN)
+        return standing.untried_s(deployment, self._board.now()) > 0
 
     async def _probe(self, deployment: Deployment, settings: Probing, alias: str) -> None:
         try:
-            standing = self._board.standings.get(deployment.id, UNSEEN)
-            trial = standing.untried_s(deployment, self._board.now()) > 0
+            trial = self._untried(deployment)
             # each router has to try by itself after a rest, and all together probe once in an interval
             what = f"{deployment.id}:trial" if trial else deployment.id
             looks = 2 if settings.streamed else 1
             ours = await self._turns.take(what, looks * settings.within_s + HOLD_MARGIN_S)
-            next_s = settings.every_s * random.uniform(*JITTER)
             if ours:
                 try:
                     await self._ask(deployment, alias, looks)
                 finally:
                     await self._turns.done(what, 0.0 if trial else settings.every_s * JITTER[0])
             if ours or not trial:
-                self._due[deployment.id] = self._board.now() + next_s
+                self._due[deployment.id] = self._board.now() + settings.every_s * random.uniform(*JITTER)
+            if ours and self._untried(deployment):  # nothing was learned: whom policy refuses does not ask without end
+                self._no_trial_before[deployment.id] = self._board.now() + TRIALS_APART_S
         finally:
             self._under_way.discard(deployment.id)
 
@@ -123,9 +131,13 @@ class Prober:
             self._probes.metrics.probes.add(deployment.name, "no_token")
             self._log.warning("probe", deployment=deployment.name, result="no_token", why=str(failure))
             return
+        well = True
         for number in range(looks):
-            failed = await self._probes.ask(deployment, alias, who, streamed=number > 0)
-            if failed is not None:
-                if failed.code is Code.UNAUTHENTICATED:
-                    self._payer.forget()
+            look = await self._probes.ask(deployment, alias, who, streamed=number > 0)
+            well = well and look.result == OK
+            if look.learned and (not well or number == looks - 1):
+                self._probes.metrics.probe_well.set(float(well), deployment.name)
+            if look.failure is not None and look.failure.code is Code.UNAUTHENTICATED:
+                self._payer.forget()
+            if look.failure is not None:
                 return

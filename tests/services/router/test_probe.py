@@ -173,7 +173,11 @@ async def test_one_that_lies_is_found_out_and_left_out_where_no_client_could_use
     plane.server.script(reply, model="one")
     async with plane.router(breaker_failures_max=1, breaker_rest_s=60.0) as host:
         await shown(host, result)
-        assert await metric(host, "penstock_probe_well", deployment="one") == 0
+
+        async def not_well() -> None:
+            assert await metric(host, "penstock_probe_well", deployment="one") == 0
+
+        await eventually(not_well)
         plane.server.script(plain(), model="one")
         assert (await plane.complete()).served.deployment == ("two" if leaves else "one")
         assert any('"event":"probe"' in line and f'"result":"{result}"' in line for line in plane.lines)
@@ -209,6 +213,23 @@ async def test_where_nobody_else_is_left_a_request_may_still_be_the_trial(plane:
     async with plane.router(breaker_failures_max=1, breaker_rest_s=0.2, rounds_max=2, backoff_s=0.4):
         answer = await plane.complete()
     assert answer.served.reason.startswith("nobody else is left")
+
+
+async def test_a_trial_that_policy_refuses_is_not_asked_for_again_and_again(plane: Plane) -> None:
+    probed(plane, RARELY, key=msgspec.structs.replace(WORKLOAD, limits=(Limit(0.0000001, None),)))
+    plane.server.script(status(500), model="one")
+    async with plane.router(breaker_failures_max=1, breaker_rest_s=0.2) as host:
+        assert (await plane.complete()).served.deployment == "two"
+        await shown(host, "refused")
+        looks = asyncio.get_running_loop().time() + 1.5
+
+        async def some_looks_later() -> None:
+            assert asyncio.get_running_loop().time() > looks
+
+        await eventually(some_looks_later)
+        refused = [decision for decision in await plane.decisions() if decision.effect == "deny"]
+        assert len(refused) == 1
+    assert plane.server.asked("one") == 1
 
 
 @asynccontextmanager
