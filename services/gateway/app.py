@@ -11,9 +11,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.meta import Meta
 from penstock.kit.handling import bug
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
+from penstock.kit.span import UNTRACED, Kind, Span, Tracer
 from services.gateway import problems
 from services.gateway.auth import Authenticator, credential_of
 from services.gateway.config import Config
@@ -79,11 +81,14 @@ class Guarded:
 class Edge:
     """What every request passes."""
 
-    def __init__(self, config: Config, authenticator: Authenticator, metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self, config: Config, authenticator: Authenticator, metrics: Metrics, log: Log, tracer: Tracer
+    ) -> None:
         self._config = config
         self._authenticator = authenticator
         self._metrics = metrics
         self._log = log
+        self._tracer = tracer
         self._in_flight = 0
 
     async def handle(self, path: str, handler: Handler, request: Request, send: Send) -> None:
@@ -91,6 +96,7 @@ class Edge:
         began = time.monotonic()
         id = request_id(request)
         dialect = _dialect(request)
+        span = self._span(path, request, id)
         status = 500
         self._in_flight += 1
         self._metrics.http_in_flight.set(self._in_flight)
@@ -99,7 +105,7 @@ class Edge:
                 raise Failure(Code.OVERLOADED, "too many requests at once", retry_after_s=1.0)
             credential = credential_of(request)
             identity = await self._authenticator.identify(credential, id)
-            meta = meta_of(request, id, identity, self._config.request_timeout_s)
+            meta = meta_of(request, span.meta, identity, self._config.request_timeout_s)
             status = await handler(Exchange(request, send, meta, dialect, began))
         except Failure as failure:
             status = dialect.status(failure)
@@ -111,13 +117,33 @@ class Edge:
             self._metrics.http_in_flight.set(self._in_flight)
             self._metrics.http_requests.add(path, str(status))
             self._metrics.http_seconds.see(time.monotonic() - began, path)
+            span.tell("http.response.status_code", status)
+            if status >= 500:
+                span.fail(str(status))
+            span.__exit__(None, None, None)
+
+    def _span(self, path: str, request: Request, id: str) -> Span:
+        """Below the caller's own trace, where there is one."""
+        came = Meta(request=id, traceparent=request.headers.get("traceparent", ""))
+        span = self._tracer.entry(f"{request.method} {path}", Kind.SERVER, came)
+        if self._tracer.on:
+            span.tell("http.request.method", request.method)
+            span.tell("http.route", path)
+            span.tell("url.scheme", request.scope["scheme"])
+            span.tell("penstock.request", id)
+        return span
 
 
 def application(
-    config: Config, handlers: Handlers, authenticator: Authenticator, metrics: Metrics, log: Log
+    config: Config,
+    handlers: Handlers,
+    authenticator: Authenticator,
+    metrics: Metrics,
+    log: Log,
+    tracer: Tracer = UNTRACED,
 ) -> Starlette:
     """The edge as an ASGI application."""
-    edge = Edge(config, authenticator, metrics, log)
+    edge = Edge(config, authenticator, metrics, log, tracer)
     table = [Route(path, Guarded(path, handler, edge), methods=[method]) for method, path, handler in routes(handlers)]
 
     async def http_error(request: Request, error: Exception) -> Response:

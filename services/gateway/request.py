@@ -1,7 +1,6 @@
 """What the edge reads of an HTTP request: its body within limits, its id, its caller's context."""
 
 import asyncio
-import os
 import re
 import time
 
@@ -11,7 +10,6 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token, new_id
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Identity
-from penstock.kit.trace import child
 from services.gateway.room import Share
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
@@ -23,8 +21,11 @@ def request_id(request: Request) -> str:
     return given if is_token(given) else new_id("req")
 
 
-def meta_of(request: Request, id: str, identity: Identity, timeout_s: float) -> Meta:
-    """The context that travels with everything done for this request. Raises Failure(INVALID)."""
+def meta_of(request: Request, came: Meta, identity: Identity, timeout_s: float) -> Meta:
+    """The context that travels with everything done for this request; `came` has its id and its trace.
+
+    Raises Failure(INVALID).
+    """
     key = request.headers.get("idempotency-key", "")
     server_timeout_s = number(request.headers.get("x-server-timeout", ""))  # Gemini clients: no longer do they wait
     if server_timeout_s is not None and server_timeout_s > 0:
@@ -32,11 +33,11 @@ def meta_of(request: Request, id: str, identity: Identity, timeout_s: float) -> 
     if len(key) > 255 or not key.isprintable():
         raise Failure(Code.INVALID, "Idempotency-Key must be at most 255 printable characters", param="Idempotency-Key")
     return Meta(
-        request=id,
+        request=came.request,
         tenant=identity.tenant,
         token=identity.token,
         deadline=time.time() + timeout_s,
-        traceparent=child(request.headers.get("traceparent", ""), os.urandom(16).hex(), os.urandom(8).hex()),
+        traceparent=came.traceparent,
         idempotency_key=key,
     )
 

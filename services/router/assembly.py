@@ -147,7 +147,9 @@ def _limits(config: Config) -> StateLimits:
 
 def _chain(config: Config, board: Board, parts: Parts) -> Chain:
     rules = ChainRules(config.attempts_max, config.rounds_max, config.backoff_s, config.backoff_max_s, config.hops_max)
-    return Chain(parts.boundary, board, rules, parts.metrics, parts.log, shadows_max=config.shadows_max)
+    return Chain(
+        parts.boundary, board, rules, parts.metrics, parts.log, shadows_max=config.shadows_max, tracer=parts.tracer
+    )
 
 
 def _prober(config: Config, parts: Parts, models: Models, board: Board, http: Http, kept: Store | None) -> Prober:

@@ -10,6 +10,8 @@ from penstock.contracts.llm import Loss, Served, Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question, Reserve
 from penstock.kit.boundary import Action, Boundary, Settlement
+from penstock.kit.span import UNTRACED, Span, Tracer
+from services.router import attempt_span
 from services.router.deployment import Deployment
 from services.router.fault import Fault
 from services.router.price import cost
@@ -188,9 +190,16 @@ class Attempt:
             overhead_ms=self.overhead_ms,
         )
 
-    async def run(self, boundary: Boundary, work: Callable[["Attempt"], Awaitable[Result]]) -> Result:
+    async def run(
+        self, boundary: Boundary, work: Callable[["Attempt"], Awaitable[Result]], tracer: Tracer = UNTRACED
+    ) -> Result:
         """Asks policy, does `work`, and records the outcome however it ends. Raises what policy or `work` raises."""
-        async with boundary.action(self._question(), self._wanted.meta) as action:
+        wanted = self._wanted
+        with attempt_span.begun(tracer, wanted.action, self._alias, self.deployment, self.id, wanted.meta) as span:
+            return await self._traced(boundary, work, span)
+
+    async def _traced(self, boundary: Boundary, work: Callable[["Attempt"], Awaitable[Result]], span: Span) -> Result:
+        async with boundary.action(self._question(), span.meta) as action:
             self.decided_ms = self.elapsed_s * 1000
             self.decision = action.decision.context.id
             self.remaining_nano = action.decision.context.remaining_nano
@@ -204,7 +213,11 @@ class Attempt:
                 fault = raised
                 raise
             finally:
-                self._settle(action, self._used(fault, finished))
+                used = self._used(fault, finished)
+                self._settle(action, used)
+                attempt_span.told(span, self.decision, self.told, used, fault.kind.value if fault is not None else "")
+                if self.left:
+                    span.fail(Code.CANCELLED.value)
             return result
 
     def _question(self) -> Question:

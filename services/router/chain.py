@@ -10,6 +10,7 @@ import msgspec
 from penstock.kit.boundary import Boundary
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
+from penstock.kit.span import UNTRACED, Tracer
 from services.router.attempt import Attempt, Wanted
 from services.router.board import Board
 from services.router.catalogue import Alias
@@ -36,10 +37,11 @@ class Chain:
         log: Log,
         *,
         shadows_max: int = SHADOWS_MAX,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._board = board
         self._purse = Purse()
-        self._means = Means(boundary, board, rules, metrics, log, self._purse)
+        self._means = Means(boundary, board, rules, metrics, log, self._purse, tracer)
         self._shadows = Shadows(self._means, shadows_max)
 
     async def run(

@@ -13,6 +13,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.kit.boundary import Boundary
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
+from penstock.kit.span import UNTRACED, Tracer
 from services.router import health
 from services.router.affinity import drawn
 from services.router.attempt import Attempt, Wanted
@@ -51,6 +52,7 @@ class Means:
     metrics: Metrics
     log: Log
     purse: Purse
+    tracer: Tracer = UNTRACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class Course(Generic[Result]):
         try:
             with board.calling(attempt.deployment, key, self._need.tokens) as call:
                 attempt.on_first(partial(_first, board, call, claim))
-                result = await attempt.run(self._means.boundary, self._work)
+                result = await attempt.run(self._means.boundary, self._work, self._means.tracer)
             if claim is not None:
                 claim()
             code = ""

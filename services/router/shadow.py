@@ -52,7 +52,7 @@ class Shadows:
         try:
             with means.board.calling(deployment, key, need.tokens) as call:
                 try:
-                    await attempt.run(means.boundary, work)
+                    await attempt.run(means.boundary, work, means.tracer)
                     code = ""
                 finally:
                     means.board.spent(call, attempt.served().usage.total if not code else 0, asked=attempt.sent)

@@ -14,6 +14,7 @@ from penstock.contracts.tools import ToolCall, ToolList, ToolListRequest, ToolRe
 from penstock.kit.boundary import Action, Boundary, Settlement
 from penstock.kit.clock import Clock
 from penstock.kit.metrics import Metrics
+from penstock.kit.span import UNTRACED, Kind, Tracer
 from services.tool_executor.check import ArgumentLimits, BadArguments, decode_arguments, digest
 from services.tool_executor.ledger import Call, Claim, Ledger
 from services.tool_executor.registry import Registry, Tool
@@ -35,6 +36,7 @@ class Handlers:
         limits: ArgumentLimits,
         clock: Clock,
         metrics: Metrics,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._registry = registry
         self._boundary = boundary
@@ -42,6 +44,7 @@ class Handlers:
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
+        self._tracer = tracer
 
     async def list_tools(self, request: ToolListRequest, meta: Meta) -> ToolList:
         """The tools that the caller may call, those that want an approval first included."""
@@ -58,12 +61,24 @@ class Handlers:
         began = self._clock.monotonic()
         status = "failure"
         try:
-            result = await self._decided(tool, request, meta)
+            result = await self._traced(tool, request, meta)
             status = "error" if result.is_error else "ok"
             return result
         finally:
             self._metrics.tool_calls.add(tool.entry.name, status)
             self._metrics.tool_seconds.see(self._clock.monotonic() - began, tool.entry.name)
+
+    async def _traced(self, tool: Tool, request: ToolCall, meta: Meta) -> ToolResult:
+        """https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/, without arguments and results."""
+        name = tool.entry.name
+        with self._tracer.span(f"execute_tool {name}", Kind.INTERNAL, meta) as span:
+            span.tell("gen_ai.operation.name", "execute_tool")
+            span.tell("gen_ai.tool.name", name)
+            result = await self._decided(tool, request, span.meta)
+            span.tell("penstock.decision", result.decision)
+            if result.is_error:
+                span.fail("tool_error")
+            return result
 
     async def _decided(self, tool: Tool, request: ToolCall, meta: Meta) -> ToolResult:
         prepared, problem, call_digest = self._prepare(tool, request, meta)

@@ -113,7 +113,7 @@ class Bus:
         *,
         slots: int,
         waiting_max_bytes: int,
-        around: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        around: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> Depositing[Body]:
         """Stores what is published at `endpoint`, unread, as tasks of `work`, and answers as a stream would.
 

@@ -84,7 +84,7 @@ class Depositing(Generic[Body]):
         work: Work[Body],
         slots: int,
         waiting_max_bytes: int,
-        around: Callable[[], AbstractContextManager[None]],
+        around: Callable[[], AbstractContextManager[object]],
     ) -> None:
         self._connection = connection
         self._jetstream = jetstream

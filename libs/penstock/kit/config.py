@@ -65,6 +65,8 @@ class KitConfig(msgspec.Struct, frozen=True, kw_only=True):
     audit_wait_s: how long a new action waits for room in that queue.
     tokens_cached_max: verified tokens that are remembered until they expire.
     check_every_s: how often readiness asks the broker.
+    spans_queue_max: spans that may wait for their receiver, where they are exported; above it they are dropped.
+    spans_batch_max: spans in one request to it; spans_every_s: how long a span waits for others.
     """
 
     nats_url: Annotated[str, Meta(min_length=1)] = "nats://127.0.0.1:4222"
@@ -81,6 +83,9 @@ class KitConfig(msgspec.Struct, frozen=True, kw_only=True):
     audit_wait_s: Seconds = 2.0
     tokens_cached_max: Count = 10_000
     check_every_s: Annotated[float, Meta(gt=0)] = 2.0
+    spans_queue_max: Count = 4096
+    spans_batch_max: Count = 512
+    spans_every_s: Annotated[float, Meta(gt=0)] = 1.0
 
 
 ConfigType = TypeVar("ConfigType", bound=KitConfig)

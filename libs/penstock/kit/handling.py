@@ -1,13 +1,10 @@
 """Around every handler: who asks, which trace, how long, and what becomes of a bug."""
 
-import os
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TypeVar
-
-from msgspec.structs import replace
 
 from penstock.bus import Sender
 from penstock.contracts.endpoint import Call, Stream
@@ -18,7 +15,7 @@ from penstock.kit.clock import Clock
 from penstock.kit.identity import Identities
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
-from penstock.kit.trace import child
+from penstock.kit.span import UNTRACED, Kind, Tracer
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -44,11 +41,14 @@ class Tally:
 class Handling:
     """Wraps handlers alike."""
 
-    def __init__(self, identities: Identities, clock: Clock, metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self, identities: Identities, clock: Clock, metrics: Metrics, log: Log, tracer: Tracer = UNTRACED
+    ) -> None:
         self._identities = identities
         self._clock = clock
         self._metrics = metrics
         self._log = log
+        self._tracer = tracer
         self.tallies: dict[str, Tally] = {}
 
     def call(
@@ -59,8 +59,8 @@ class Handling:
         tenant_proven = "{tenant}" in endpoint.subject.pattern
 
         async def handle(request: Request, meta: Meta) -> Reply:
-            with self._around(name, meta):
-                return await handler(request, await self._admit(meta, open_to_all, tenant_proven))
+            with self._around(name, meta) as own:
+                return await handler(request, await self._admit(own, open_to_all, tenant_proven))
 
         return handle
 
@@ -75,15 +75,15 @@ class Handling:
         tenant_proven = "{tenant}" in endpoint.subject.pattern
 
         async def handle(request: Request, meta: Meta, sender: Sender) -> End:
-            with self._around(name, meta):
-                return await handler(request, await self._admit(meta, open_to_all, tenant_proven), sender)
+            with self._around(name, meta) as own:
+                return await handler(request, await self._admit(own, open_to_all, tenant_proven), sender)
 
         return handle
 
-    def deposit(self, endpoint: Call[Request, Reply]) -> Callable[[], AbstractContextManager[None]]:
-        """What surrounds each message that is taken in unread."""
+    def deposit(self, endpoint: Call[Request, Reply]) -> Callable[[], AbstractContextManager[object]]:
+        """What surrounds each message that is taken in unread: it has no span, since its trace is not read either."""
         name = self._named(endpoint)
-        return lambda: self._around(name, Meta())
+        return lambda: _Around(self, name, Meta(), UNTRACED)
 
     def _named(self, endpoint: Call[Request, Reply] | Stream[Request, Reply]) -> str:
         name = endpoint.subject.pattern
@@ -92,27 +92,34 @@ class Handling:
         return name
 
     async def _admit(self, meta: Meta, open_to_all: bool, tenant_proven: bool) -> Meta:
-        if not open_to_all:
-            meta = await self._identities.admit(meta, tenant_proven=tenant_proven)
-        return replace(meta, traceparent=child(meta.traceparent, os.urandom(16).hex(), os.urandom(8).hex()))
+        return meta if open_to_all else await self._identities.admit(meta, tenant_proven=tenant_proven)
 
     def _around(self, name: str, meta: Meta) -> "_Around":
-        return _Around(self, name, meta)
+        return _Around(self, name, meta, self._tracer)
 
 
 class _Around:
-    """Counts one call, and turns what nobody expected into a Failure."""
+    """Counts one call, traces it, and turns what nobody expected into a Failure."""
 
-    __slots__ = ("_began", "_handling", "_meta", "_name")
+    __slots__ = ("_began", "_handling", "_meta", "_name", "_span")
 
-    def __init__(self, handling: Handling, name: str, meta: Meta) -> None:
+    def __init__(self, handling: Handling, name: str, meta: Meta, tracer: Tracer) -> None:
         self._handling = handling
         self._name = name
         self._meta = meta
+        self._span = tracer.entry(name, Kind.SERVER, meta)
+        if tracer.on:
+            self._span.tell("rpc.system.name", "nats")
+            self._span.tell("rpc.method", name)
+            self._span.tell("messaging.system", "nats")
+            self._span.tell("messaging.destination.template", name)
+            self._span.tell("penstock.request", meta.request)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Meta:
+        """The context of what is done inside: its span is this one's."""
         self._began = self._handling._clock.monotonic()
         self._handling.tallies[self._name].in_flight += 1
+        return self._span.meta
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -125,6 +132,7 @@ class _Around:
             code = Code.INTERNAL
         elif error is not None:
             code = Code.CANCELLED
+        self._span.__exit__(kind, error, trace)
         seconds = handling._clock.monotonic() - self._began
         tally = handling.tallies[name]
         tally.in_flight -= 1

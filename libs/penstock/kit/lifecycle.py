@@ -5,10 +5,11 @@ Services start in any order: what is not there yet is waited for, said in the lo
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import msgspec
@@ -31,6 +32,8 @@ from penstock.kit.parts import Parts
 from penstock.kit.readiness import Readiness, watch_loop_lag
 from penstock.kit.recorder import Recorder
 from penstock.kit.retry import Backoff
+from penstock.kit.span import UNTRACED, Tracer
+from penstock.kit.tracing import SpanLimits, tracer
 
 ConfigType = TypeVar("ConfigType", bound=KitConfig)
 Result = TypeVar("Result")
@@ -43,6 +46,9 @@ WORTH_WAITING = frozenset(
 STEP_S = 2.0
 """What a step of the stop may take when the time to drain is over."""
 KEYS_REFRESH_S = 30.0
+SPANS_FLUSH_S = 3.0
+"""What the last spans may take at most, of the time to drain."""
+NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 Build = Callable[[ConfigType, Parts], AbstractAsyncContextManager[Service]]
 
@@ -52,7 +58,7 @@ class _StreamInfo(msgspec.Struct):
 
 
 class Host(Generic[ConfigType]):
-    """Starts and stops one service; one use."""
+    """Starts and stops one service; one use. `otel`: the environment with OpenTelemetry's settings."""
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class Host(Generic[ConfigType]):
         log: Log,
         clock: Clock,
         honours: frozenset[str] = frozenset(),
+        otel: Mapping[str, str] = NO_ENVIRONMENT,
     ) -> None:
         self.name = name
         self.config = config
@@ -75,6 +82,8 @@ class Host(Generic[ConfigType]):
         self._log = log
         self._clock = clock
         self._honours = honours
+        self._otel = otel
+        self._tracer: Tracer = UNTRACED
         self._health = HealthServer(self.readiness.live, self.readiness.ready, self.metrics.render)
         self._bus: Bus | None = None
         self._recorder: Recorder | None = None
@@ -98,7 +107,7 @@ class Host(Generic[ConfigType]):
         parts = self.parts = self._parts(bus)
         hosting = Hosting(
             bus,
-            Handling(parts.identities, self._clock, self.metrics, self._log),
+            Handling(parts.identities, self._clock, self.metrics, self._log, parts.tracer),
             self.metrics,
             self._log,
             parts.stopping,
@@ -166,6 +175,8 @@ class Host(Generic[ConfigType]):
             bus, self.name, clock, metrics, log, queue_max=config.audit_queue_max, wait_s=config.audit_wait_s
         )
         identities = Identities(bus, clock, metrics, cached_max=config.tokens_cached_max)
+        limits = SpanLimits(config.spans_queue_max, config.spans_batch_max, config.spans_every_s)
+        self._tracer = tracer(self._otel, self.name, bus.connection.instance, limits, metrics, log)
         return Parts(
             service=self.name,
             instance=bus.connection.instance,
@@ -177,6 +188,7 @@ class Host(Generic[ConfigType]):
             recorder=recorder,
             identities=identities,
             readiness=self.readiness,
+            tracer=self._tracer,
             stopping=self._stopping,
             config_dir=Path(config.config_dir),
             data_dir=Path(config.data_dir),
@@ -267,6 +279,7 @@ class Host(Generic[ConfigType]):
         if self._recorder is not None:
             lost = await self._recorder.close(max(left_s(), STEP_S))
             whole &= lost == 0
+        await self._within("spans", self._tracer.close(min(left_s(), SPANS_FLUSH_S)), SPANS_FLUSH_S + STEP_S)
         if self._bus is not None:
             whole &= await self._within("bus", self._bus.close(), STEP_S * 2)
         await self._within("health", self._health.close(), STEP_S)

@@ -136,6 +136,12 @@ class Metrics:
         )
         self.in_flight = Gauge(r, "penstock_calls_in_flight", "Handlers running now.", "endpoint")
         self.ready = Gauge(r, "penstock_ready", "1 when the service is ready, 0 when it is not.")
+        self.spans = Counter(
+            r,
+            "penstock_spans_total",
+            "Spans that ended, where they are exported: sent, failed (not taken by the receiver), dropped (no room).",
+            "result",
+        )
         self.loop_lag_seconds = Gauge(
             r, "penstock_event_loop_lag_seconds", "How late the event loop was, worst of the last interval."
         )

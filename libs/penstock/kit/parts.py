@@ -12,6 +12,7 @@ from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
 from penstock.kit.readiness import Readiness
 from penstock.kit.recorder import Recorder
+from penstock.kit.span import Tracer
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Parts:
 
     `config_dir`, `data_dir`: where the service's files are and where it may write (neither is made by the kit);
     `instance`: this process among its replicas, a valid subject token; `stopping` is set when a stop begins;
-    `readiness.add(name, check)` makes readiness ask for more than the broker and the audit stream.
+    `readiness.add(name, check)` makes readiness ask for more than the broker and the audit stream; `tracer` costs
+    nothing where no spans are exported.
     """
 
     service: str
@@ -33,6 +35,7 @@ class Parts:
     recorder: Recorder
     identities: Identities
     readiness: Readiness
+    tracer: Tracer
     stopping: asyncio.Event
     config_dir: Path
     data_dir: Path

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NoReturn, TypeVar
 
@@ -16,7 +16,7 @@ from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.config import ConfigError, KitConfig, load, shown, unknown_names
 from penstock.kit.entry import Background, Endpoint, Service, answer, deposit, edge, listen, stream, work
 from penstock.kit.handling import bug
-from penstock.kit.lifecycle import Build, Host
+from penstock.kit.lifecycle import NO_ENVIRONMENT, Build, Host
 from penstock.kit.log import LibraryLogs, Log
 from penstock.kit.parts import Parts
 
@@ -66,7 +66,7 @@ def run(
     if unknown:
         log.warning("settings unknown to this service", names=unknown)
     logging.getLogger().addHandler(LibraryLogs(log))
-    host = Host(build, config, name, log=log, clock=SystemClock(), honours=honours)
+    host = Host(build, config, name, log=log, clock=SystemClock(), honours=honours, otel=os.environ)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(_process(host, log)))
 
@@ -80,10 +80,11 @@ async def running(
     honours: frozenset[str] = frozenset(),
     clock: Clock | None = None,
     log: Log | None = None,
+    otel: Mapping[str, str] = NO_ENVIRONMENT,
 ) -> AsyncIterator[Host[ConfigType]]:
     """A service in this loop, ready when the block begins and drained when it ends. `host.parts` are its parts."""
     own_log = (log or Log(level=config.log_level)).bind(service=name)
-    host = Host(build, config, name, log=own_log, clock=clock or SystemClock(), honours=honours)
+    host = Host(build, config, name, log=own_log, clock=clock or SystemClock(), honours=honours, otel=otel)
     try:
         await host.start()
         yield host
