@@ -78,6 +78,7 @@ class ChatTalk:
         pieces: list[str] = []
         completion = await self._completion(pieces)
         message = completion.choices[0].message
+        message.role = "assistant"  # llama.cpp names no role in a stream that begins with an emoji
         self._messages.append(message)  # type: ignore[arg-type]  # it takes its own answers back, as its README does
         calls = [
             Call(call.id, call.function.name, json.loads(call.function.arguments))
