@@ -101,6 +101,7 @@ def test_a_key_that_changes_makes_another_deployment() -> None:
 def test_leaving_readers_hang_up_or_drain_within_caps() -> None:
     assert made().on_disconnect == OnDisconnect("cancel", 60.0, 16)
     assert made(on_disconnect="drain").on_disconnect == OnDisconnect("drain", 60.0, 16)
+    assert made(on_disconnect="spool").on_disconnect == OnDisconnect("spool", 60.0, 16)
     drain = {"do": "drain", "drain_s": 5, "drains_max": 2}
     assert made(on_disconnect=drain).on_disconnect == OnDisconnect("drain", 5.0, 2)
 
