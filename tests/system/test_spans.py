@@ -38,6 +38,7 @@ CALLER = "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{CALLER}-01"
 PRICE = {"input_usd_per_mtok": 2, "output_usd_per_mtok": 10}
 PROMPT = "a prompt that is planted"
+PROVIDER_KEY = "sk-planted-provider-key"
 HEADER = "planted-header-value"
 
 
@@ -75,7 +76,14 @@ async def traced(
 
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(model_server())
-        deployment = {"base_url": provider.url, "protocols": ["openai.chat"], "price": PRICE}
+        (folder / "provider.key").write_text(PROVIDER_KEY)
+        (folder / "provider.key").chmod(0o600)
+        deployment = {
+            "base_url": provider.url,
+            "protocols": ["openai.chat"],
+            "price": PRICE,
+            "key": "file:provider.key",
+        }
         models = {
             "deployments": {
                 "one": {**deployment, "model": "one"},
@@ -159,7 +167,8 @@ async def test_no_secret_and_no_prompt_is_in_a_span(broker: NatsServer, valkey: 
         assert (await plane.ask("planted-model-name-of-the-caller")).status_code == 404
     content = answer.json()["choices"][0]["message"]["content"]
     assert len(receiver.spans) > 5
-    for planted in (PROMPT, content, plane.key, HEADER, "Bearer", "eyJ"):
+    assert plane.provider.received[0].headers["authorization"] == f"Bearer {PROVIDER_KEY}"
+    for planted in (PROMPT, content, plane.key, PROVIDER_KEY, HEADER, "Bearer", "eyJ"):
         assert planted.encode() not in receiver.raw
 
 
