@@ -40,11 +40,6 @@ class Cell:
         return PROVIDER_TYPES[self.provider_name]
 
     @property
-    def straight(self) -> bool:
-        """Whether the provider is asked in the client's own protocol."""
-        return self.provider.wire(self.client.protocol) == self.client.protocol
-
-    @property
     def shows(self) -> bool:
         """Whether what the provider got can be looked at; a scripted one only answers."""
         return self.provider.provider != SCRIPTED

@@ -101,11 +101,7 @@ async def test_two_tools_are_called_at_once_and_their_results_told_in_another_or
     assert after.reason == STOP[cell.client_name]
     if cell.shows:
         assert oslo.arguments == {"city": "Oslo", "days": [1, 2]}
-        assert _paired(cell) == {"Paris": "mild", "Oslo": "cold"}
-
-
-def _paired(cell: Cell) -> dict[str, str]:
-    return dict(cell.seen.pairs)
+        assert dict(cell.seen.pairs) == {"Paris": "mild", "Oslo": "cold"}
 
 
 async def test_a_tool_can_be_forced(cell: Cell) -> None:
