@@ -8,32 +8,32 @@ from penstock.contracts.ids import new_id
 from penstock.kit.parts import Parts
 from penstock.kit.service import Background
 from penstock.kit.store import Store
-from services.router.board import Board
+from services.router.attempts.board import Board
+from services.router.attempts.chain import Chain, ChainRules
+from services.router.attempts.sharing import Sharing
 from services.router.cache.shelf import Shelf
 from services.router.cached import Cached
-from services.router.chain import Chain, ChainRules
+from services.router.choosing.health import BreakerRules
 from services.router.completion import Completions
 from services.router.config import Config
 from services.router.counting import Counting
-from services.router.departures import Departures
 from services.router.handlers import Handlers
-from services.router.health import BreakerRules
-from services.router.http import Http
-from services.router.kept_stream import Keep, KeptLimits
-from services.router.made_up import LocalModels
 from services.router.minted import Minted
-from services.router.models import Models
-from services.router.models_file import BadModelsFile
-from services.router.probe import Probes
-from services.router.probe_turn import ProbeTurns
-from services.router.prober import Payer, Prober
+from services.router.models.current import Models
+from services.router.models.file import BadModelsFile
+from services.router.models.made_up import LocalModels
+from services.router.probes.probe import Probes
+from services.router.probes.prober import Payer, Prober
+from services.router.probes.turn import ProbeTurns
 from services.router.protocols.table import PROTOCOLS
+from services.router.providers.http import Http
 from services.router.providers.table import providers
-from services.router.responses_desk import ResponsesDesk
-from services.router.responses_keeper import Keeper
-from services.router.responses_state import ResponsesState, StateLimits
-from services.router.resumption import Resumption
-from services.router.sharing import Sharing
+from services.router.responses.desk import ResponsesDesk
+from services.router.responses.keeper import Keeper
+from services.router.responses.state import ResponsesState, StateLimits
+from services.router.streams.departures import Departures
+from services.router.streams.kept_stream import Keep, KeptLimits
+from services.router.streams.resumption import Resumption
 from services.router.vectors import Vectors
 
 

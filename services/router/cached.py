@@ -21,14 +21,14 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question
 from penstock.kit.boundary import Settlement
 from penstock.kit.parts import Parts
-from services.router.audience import Audience
 from services.router.cache import key as keys
 from services.router.cache.entry import Entry, Form
 from services.router.cache.replay import as_events, as_whole
 from services.router.cache.rules import CacheRules
 from services.router.cache.shelf import Shelf
 from services.router.completion import COMPLETE, Asked, Completions, off_loop
-from services.router.relay import Out
+from services.router.streams.audience import Audience
+from services.router.streams.relay import Out
 from services.router.vectors import Vectors
 
 DEADLINE_S = 30.0

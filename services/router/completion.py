@@ -24,25 +24,25 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Reserve
 from penstock.kit.clock import Clock
 from penstock.kit.identity import Identities
-from services.router.attempt import Attempt, Wanted
-from services.router.audience import Audience
-from services.router.catalogue import Alias
-from services.router.chain import Chain
-from services.router.choose import Need
+from services.router.attempts.attempt import Attempt, Wanted
+from services.router.attempts.chain import Chain
+from services.router.choosing.choose import Need
 from services.router.composed import Composed
 from services.router.config import Config
-from services.router.deployment import CHAT, Deployment
 from services.router.minted import Minted, artefacts_of, may_hold
-from services.router.models import Models
+from services.router.models.catalogue import Alias
+from services.router.models.current import Models
+from services.router.models.deployment import CHAT, Deployment
+from services.router.models.price import prices_sound, worst_case
 from services.router.passage import Passage, Terms, passage
-from services.router.price import prices_sound, worst_case
 from services.router.protocols.anthropic_messages.body import MessagesBody
 from services.router.protocols.openai_responses.body import ResponsesBody
 from services.router.protocols.protocol import Body, Needs, Protocol, Shape, Target
 from services.router.providers.provider import Ask
 from services.router.providers.table import Providers
-from services.router.relay import Out, Relay
-from services.router.responses_keeper import Keeper, Keeping, Owner
+from services.router.responses.keeper import Keeper, Keeping, Owner
+from services.router.streams.audience import Audience
+from services.router.streams.relay import Out, Relay
 
 Made = TypeVar("Made")
 NOBODY = Owner("", "")

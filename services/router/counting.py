@@ -11,14 +11,14 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question, Reserve
 from penstock.kit.boundary import Boundary
 from penstock.kit.clock import Clock
-from services.router.attempt import Attempt, Wanted
-from services.router.chain import Chain
-from services.router.choose import Need
+from services.router.attempts.attempt import Attempt, Wanted
+from services.router.attempts.chain import Chain
+from services.router.choosing.choose import Need
 from services.router.completion import COMPLETE, deadline, digest, off_loop
 from services.router.config import Config
-from services.router.deployment import CHAT
 from services.router.fault import Fault, FaultKind
-from services.router.models import Models
+from services.router.models.current import Models
+from services.router.models.deployment import CHAT
 from services.router.protocols.anthropic_messages.body import MessagesBody
 from services.router.protocols.protocol import Protocol
 from services.router.providers.address import ANTHROPIC_COUNT

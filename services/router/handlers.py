@@ -25,18 +25,18 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question
 from penstock.kit.boundary import Boundary
 from penstock.kit.identity import Identities
-from services.router.audience import Audience, Reader
 from services.router.cached import Cached
-from services.router.catalogue import Alias
 from services.router.completion import COMPLETE, Completions
 from services.router.counting import Counting
-from services.router.departures import Departures
-from services.router.deployment import CHAT, EMBEDDINGS
-from services.router.kept_stream import Keep, KeptStream
-from services.router.models import Models as LoadedModels
-from services.router.relay import Out
-from services.router.responses_desk import ResponsesDesk
-from services.router.resumption import Resumption
+from services.router.models.catalogue import Alias
+from services.router.models.current import Models as LoadedModels
+from services.router.models.deployment import CHAT, EMBEDDINGS
+from services.router.responses.desk import ResponsesDesk
+from services.router.streams.audience import Audience, Reader
+from services.router.streams.departures import Departures
+from services.router.streams.kept_stream import Keep, KeptStream
+from services.router.streams.relay import Out
+from services.router.streams.resumption import Resumption
 from services.router.vectors import EMBED, RERANKING, Vectors
 
 ASKED_AT_ONCE = 200

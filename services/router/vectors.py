@@ -7,16 +7,16 @@ from penstock.contracts.llm import GEMINI_GENERATE, OPENAI_EMBEDDINGS, Embedding
 from penstock.contracts.meta import Meta
 from penstock.kit.clock import Clock
 from services.router import embeddings, reranking
-from services.router.attempt import Attempt, Wanted
-from services.router.catalogue import Alias
-from services.router.chain import Chain
-from services.router.choose import Need
+from services.router.attempts.attempt import Attempt, Wanted
+from services.router.attempts.chain import Chain
+from services.router.choosing.choose import Need
 from services.router.completion import deadline, digest, off_loop
 from services.router.config import Config
-from services.router.deployment import EMBEDDINGS, RERANK
 from services.router.estimate import Size
-from services.router.models import Models
-from services.router.price import worst_case
+from services.router.models.catalogue import Alias
+from services.router.models.current import Models
+from services.router.models.deployment import EMBEDDINGS, RERANK
+from services.router.models.price import worst_case
 from services.router.protocols.gemini_generate import embeddings as gemini_embeddings
 from services.router.providers.address import GEMINI_EMBED, RERANK_WIRE
 from services.router.providers.provider import Ask

@@ -19,10 +19,10 @@ from services.policy.bundle_cases import Ask, Case, Who, load_bundle
 from services.policy.keys import ApiKey
 from services.policy.limits import Limit, parse_limits
 from services.policy.rulebook import STARTER
-from services.router import script
-from services.router.alias_entry import AliasEntry, RuleEntry, ShareEntry
-from services.router.deployment import OnDisconnect, Probing, Timeouts
-from services.router.models_file import Defaults, DeploymentEntry, ModelsFile, PriceEntry, load
+from services.router.models import script
+from services.router.models.alias_entry import AliasEntry, RuleEntry, ShareEntry
+from services.router.models.deployment import OnDisconnect, Probing, Timeouts
+from services.router.models.file import Defaults, DeploymentEntry, ModelsFile, PriceEntry, load
 from services.tool_executor.credentials import Credentials
 from services.tool_executor.http import HttpRunner
 from services.tool_executor.sql import SqlRunner

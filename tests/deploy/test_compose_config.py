@@ -8,7 +8,7 @@ import yaml
 
 from services.orchestrator.agents import read_agents
 from services.policy.limits import parse_limits
-from services.router.models_file import load
+from services.router.models.file import load
 from services.tool_executor.toolsfile import parse
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "compose" / "config"

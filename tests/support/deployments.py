@@ -1,9 +1,9 @@
 """Deployments for tests, with everything that a test does not care about filled in."""
 
 from penstock.kit.config import Secret
-from services.router.deployment import Abilities, Deployment, Kind, OnDisconnect, Timeouts
-from services.router.price import Rates
-from services.router.script import Script
+from services.router.models.deployment import Abilities, Deployment, Kind, OnDisconnect, Timeouts
+from services.router.models.price import Rates
+from services.router.models.script import Script
 
 RATES = Rates(input=2_000_000_000, output=10_000_000_000, cache_read=200_000_000, cache_write=2_500_000_000)
 """2 dollars in, 10 out, per million tokens: 2,000 and 10,000 nano-dollars each."""

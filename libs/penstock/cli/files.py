@@ -14,7 +14,7 @@ from services.policy.key_file import read_keys
 from services.policy.keys import KeyRefused
 from services.policy.limits import LimitsRefused
 from services.policy.rulebook import read_limits
-from services.router.models_file import BadModelsFile, load
+from services.router.models.file import BadModelsFile, load
 from services.tool_executor.credentials import Credentials
 from services.tool_executor.http import HttpRunner
 from services.tool_executor.sql import SqlRunner

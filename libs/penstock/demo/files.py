@@ -9,8 +9,8 @@ import msgspec
 from penstock.demo.shop import CUSTOMER
 from penstock.local.environment import has_provider_key
 from penstock.local.layout import write_private
-from services.router.made_up import LocalModels, models_file
-from services.router.models_file import DeploymentEntry, ModelsFile, PriceEntry
+from services.router.models.file import DeploymentEntry, ModelsFile, PriceEntry
+from services.router.models.made_up import LocalModels, models_file
 
 SCRIPT = "script"
 PAID = "paid"

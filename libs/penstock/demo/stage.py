@@ -22,7 +22,7 @@ from penstock.local.model_server import CHAT_MODEL, EMBEDDING_MODEL
 from penstock.local.plane import FIRST_PORTS
 from penstock.local.ports import HOST, choose_ports
 from penstock.local.state import State, read_state
-from services.router.made_up import LocalModels
+from services.router.models.made_up import LocalModels
 
 READY_S = 120.0
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 
-from services.router.deployment import Deployment
 from services.router.fault import Fault, FaultKind, refused
-from services.router.http import Exchange, Http
-from services.router.keys import hide
+from services.router.models.deployment import Deployment
+from services.router.models.keys import hide
 from services.router.providers.address import address, credentials, passed_on
+from services.router.providers.http import Exchange, Http
 from services.router.providers.provider import Ask
 
 RETRY_AFTER_MAX_S = 3600.0

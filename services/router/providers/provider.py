@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from penstock.contracts.llm import OPENAI_CHAT
-from services.router.deployment import Deployment
-from services.router.watch import Watch
+from services.router.attempts.watch import Watch
+from services.router.models.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True)

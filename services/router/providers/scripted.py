@@ -11,12 +11,12 @@ import msgspec
 
 from penstock.contracts.ids import new_id
 from penstock.contracts.llm import OPENAI_EMBEDDINGS
-from services.router import script
 from services.router.estimate import likely_tokens
 from services.router.fault import Fault, FaultKind, ProviderError, refused, told
+from services.router.models import script
+from services.router.models.script import Fail, Rule, Script, Talk
 from services.router.protocols.openai_chat.chunk import DONE_EVENT
 from services.router.providers.provider import Ask
-from services.router.script import Fail, Rule, Script, Talk
 
 Json = dict[str, object]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from services.router.http import Http
 from services.router.providers.hosted import Hosted
+from services.router.providers.http import Http
 from services.router.providers.provider import Provider
 from services.router.providers.scripted import Scripted
 

@@ -11,7 +11,7 @@ import yaml
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token
 from penstock.contracts.llm import Template
-from services.router.bad_file import first_line, read_text
+from services.router.models.bad_file import first_line, read_text
 from services.router.templates.version import BadTemplate, VersionEntry
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from services.router.bad_file import BadModelsFile
+from services.router.models.bad_file import BadModelsFile
 from services.router.protocols.prompt import Role
 
 

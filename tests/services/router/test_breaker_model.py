@@ -4,9 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.router import health
+from services.router.choosing import health
+from services.router.choosing.health import WELL, BreakerRules
 from services.router.fault import FaultKind
-from services.router.health import WELL, BreakerRules
 
 RULES = BreakerRules(failures_max=3, rest_s=10.0, rest_max_s=60.0, key_rest_s=30.0, rate_rest_s=1.0)
 TRIPPING = st.sampled_from([FaultKind.TRANSIENT, FaultKind.TIMEOUT, FaultKind.GARBAGE])

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from penstock.contracts.llm import ANTHROPIC_MESSAGES, GEMINI_GENERATE, OPENAI_CHAT, OPENAI_RESPONSES, Usage
-from services.router.deployment import Timeouts
+from services.router.attempts.watch import Watch
 from services.router.fault import Fault, FaultKind
-from services.router.http import Http
+from services.router.models.deployment import Timeouts
 from services.router.passage import Passage, Terms, passage
 from services.router.protocols.answer import Answer, Choice, Finish
 from services.router.protocols.fold import Fold
@@ -21,9 +21,9 @@ from services.router.protocols.prompt import Format, Prompt, Tool, ToolChoice, T
 from services.router.protocols.protocol import Shape, Target
 from services.router.protocols.table import PROTOCOLS
 from services.router.providers.hosted import Hosted
+from services.router.providers.http import Http
 from services.router.providers.provider import Ask
 from services.router.sse import SseParser
-from services.router.watch import Watch
 from tests.support.deployments import deployment
 from tests.support.providers.scene import SIGNATURE
 from tests.support.providers.server import KEY, Providers, providers

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from services.router.catalogue import Alias
-from services.router.choose import Choice, choose, nobody
-from services.router.models_file import load
-from services.router.request import Need
-from services.router.standing import Standing
+from services.router.choosing.choose import Choice, choose, nobody
+from services.router.choosing.request import Need
+from services.router.choosing.standing import Standing
+from services.router.models.catalogue import Alias
+from services.router.models.file import load
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "choose-among-models.md"
 SECTION = re.compile(r"^## (.+?)\n.*?^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -8,18 +8,18 @@ import msgspec
 import pytest
 
 from penstock.contracts.llm import OPENAI_CHAT, OPENAI_EMBEDDINGS, Usage
-from services.router.deployment import Deployment, Kind, Timeouts
+from services.router.attempts.watch import Watch
 from services.router.embeddings import read as read_embeddings
 from services.router.fault import Fault, FaultKind
-from services.router.http import Http
+from services.router.models.deployment import Deployment, Kind, Timeouts
+from services.router.models.script import Call, Counts, Fail, Rule, Script, When
 from services.router.protocols.openai_chat.tap import ChatTap, read_told
 from services.router.protocols.protocol import Sort
 from services.router.providers.hosted import Hosted
+from services.router.providers.http import Http
 from services.router.providers.provider import Ask, Provider
 from services.router.providers.scripted import Scripted
-from services.router.script import Call, Counts, Fail, Rule, Script, When
 from services.router.sse import SseParser
-from services.router.watch import Watch
 from tests.support.deployments import deployment
 from tests.support.model_server import ModelServer, calls, hang, model_server, plain, status, streamed
 

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.router.deployment import Deployment
+from services.router.attempts.watch import Watch
 from services.router.fault import Fault, FaultKind
-from services.router.http import Http
+from services.router.models.deployment import Deployment
 from services.router.providers.hosted import Hosted
+from services.router.providers.http import Http
 from services.router.providers.provider import Ask
-from services.router.watch import Watch
 from tests.support import model_server as wire
 from tests.support.deployments import deployment
 from tests.support.eventually import eventually

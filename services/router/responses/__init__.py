@@ -1,0 +1,1 @@
+"""Responses that can be continued: kept for the user who asked, whoever answered."""
