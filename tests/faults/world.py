@@ -14,7 +14,7 @@ import msgspec
 from penstock.client import job
 from penstock.contracts.jobs import Job
 from tests.support.launched import Json, LaunchedPlane, launched_plane
-from tests.support.model_server import Line, ModelServer, Received, calls, chunk, model_server, usage_chunk
+from tests.support.model_server import Line, ModelServer, Received, calls, chunk, model_server, plain, usage_chunk
 from tests.support.site import Site, Visit, site
 
 UPSTREAM_KEY = "upstream-key-4b1d9a7c2e"
@@ -101,6 +101,9 @@ class World:
             await self._words(line, request, tag)
 
     async def _words(self, line: Line, request: Received, tag: str) -> None:
+        if not request.streamed:
+            await plain("".join(WORDS), prompt=PROMPT_TOKENS, output=ANSWER_TOKENS)(line, request)
+            return
         line.head(Content_Type="text/event-stream")
         line.write(chunk({"role": "assistant", "content": ""}))
         for place, word in enumerate(WORDS):

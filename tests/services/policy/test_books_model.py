@@ -193,7 +193,7 @@ async def play(server: ValkeyServer, steps: list[Step]) -> None:
 
 
 def test_in_the_end_the_store_is_the_fold_of_the_stream() -> None:
-    @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(STEPS)
     def any_interleaving(steps: list[Step]) -> None:
         runner.run(play(server, steps))
