@@ -19,10 +19,14 @@ from services.policy.bundle_cases import Ask, Case, Who, load_bundle
 from services.policy.keys import ApiKey
 from services.policy.limits import Limit, parse_limits
 from services.policy.rulebook import STARTER
+from services.router.cache.rules import CacheRules
 from services.router.models import script
 from services.router.models.alias_entry import AliasEntry, RuleEntry, ShareEntry
 from services.router.models.deployment import OnDisconnect, Probing, Timeouts
 from services.router.models.file import Defaults, DeploymentEntry, ModelsFile, PriceEntry, load
+from services.router.templates.shelf import TemplateFile
+from services.router.templates.shelf import load as load_templates
+from services.router.templates.version import Line, VersionEntry
 from services.tool_executor.credentials import Credentials
 from services.tool_executor.http import HttpRunner
 from services.tool_executor.sql import SqlRunner
@@ -30,7 +34,7 @@ from services.tool_executor.toolsfile import Credential, HttpSettings, SqlSettin
 
 WRITTEN: tuple[type[msgspec.Struct], ...] = (
     *(ModelsFile, Defaults, DeploymentEntry, PriceEntry, Timeouts, OnDisconnect, Probing),
-    *(AliasEntry, RuleEntry, ShareEntry),
+    *(AliasEntry, RuleEntry, ShareEntry, CacheRules, TemplateFile, VersionEntry, Line),
     *(script.Script, script.Rule, script.When, script.Call, script.Counts, script.Fail),
     *(ToolEntry, HttpSettings, SqlSettings, Credential),
     *(agents.Agent, agents.Limits, Limit, ApiKey, Case, Who, Ask),
@@ -69,6 +73,12 @@ def test_the_models_files_are_taken(tmp_path: Path) -> None:
         (tmp_path / "models.yaml").write_text(text)
         environment = dict.fromkeys(KEYS, "sk-made-up")
         assert load(tmp_path / "models.yaml", environment, datetime(2026, 11, 24, tzinfo=UTC)).default_chat == "default"
+
+
+def test_the_prompt_templates_are_taken(tmp_path: Path) -> None:
+    ((_, text),) = shown("greeting.yaml")
+    (tmp_path / "greeting.yaml").write_text(text)
+    assert set(load_templates(tmp_path).by_name["greeting"]) == {"1", "2", ""}
 
 
 def test_the_tools_files_are_taken(tmp_path: Path) -> None:
