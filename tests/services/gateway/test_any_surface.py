@@ -67,7 +67,10 @@ async def test_what_a_translation_loses_is_said_or_refused_as_the_caller_likes(p
 
 
 async def test_a_stream_that_breaks_is_an_error_event_of_the_callers_protocol(plane: EdgePlane) -> None:
-    plane.provider.script(model.events(model.chunk({"content": "half"}), then="cut"), model="stall")
+    plane.provider.script(
+        model.events(model.chunk({"content": "half"}), model.chunk({"content": "."}), pause_s=0.2, then="cut"),
+        model="stall",
+    )
     ask = {"model": "stalling", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}], "stream": True}
     async with plane.client(await plane.key()) as client:
         answer = await client.post("/v1/messages", json=ask)

@@ -232,7 +232,10 @@ async def test_a_silent_stream_is_kept_alive_with_comments(plane: EdgePlane) -> 
 
 
 async def test_a_stream_that_breaks_ends_with_an_error_event_and_not_as_if_it_were_whole(plane: EdgePlane) -> None:
-    plane.provider.script(model.events(model.chunk({"content": "half"}), then="cut"), model="stall")
+    plane.provider.script(
+        model.events(model.chunk({"content": "half"}), model.chunk({"content": "."}), pause_s=0.2, then="cut"),
+        model="stall",
+    )
     async with plane.client(await plane.key()) as client:
         answer = await client.post("/v1/chat/completions", json=ASK | {"model": "stalling", "stream": True})
     assert "half" in answer.text

@@ -117,7 +117,8 @@ async def test_a_stream_that_dies_is_recorded_as_no_success_and_kept_by_nobody(p
                 await follow(plane, "wire", surface, request(surface, [Step("hi")], streamed=True))
         outcomes = await plane.outcomes(len(SURFACES))
     assert {outcome.status for outcome in outcomes} == {"error"}
-    assert all(outcome.usage.estimated and outcome.usage.output for outcome in outcomes)
+    # what came before the end is counted; a connection that is cut may take what was not read yet along
+    assert all(outcome.usage.estimated and outcome.usage.total for outcome in outcomes)
     assert plane.server.asked("one") == len(SURFACES)
 
 
