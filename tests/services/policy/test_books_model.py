@@ -23,6 +23,9 @@ PATIENCE_S, UNRECORDED_S = 7, 17
 POTS = (Pot("tenant:acme", "", 600, -1), Pot("user:alice", "2027-01-15", 400, 2000), Pot("run:r1", "", 200, -1))
 Step = tuple[str, int, int]
 
+EXAMPLES = 120 if settings.get_current_profile_name() == "deep" else 25
+"""Each takes a third of a second and more: all of them are for `make fuzz`."""
+
 
 @dataclass
 class Asker:
@@ -193,7 +196,7 @@ async def play(server: ValkeyServer, steps: list[Step]) -> None:
 
 
 def test_in_the_end_the_store_is_the_fold_of_the_stream() -> None:
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(STEPS)
     def any_interleaving(steps: list[Step]) -> None:
         runner.run(play(server, steps))
