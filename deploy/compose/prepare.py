@@ -20,8 +20,8 @@ from penstock.client.profile import FILE_NAME, Profile
 from penstock.contracts.subjects import CONTEXT, POLICY, ROUTER, SERVICES, TOOLS
 from penstock.local.environment import seed_file
 from penstock.local.layout import Layout, write_private
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 
 BROKER_URL = "nats://nats:4222"
 STORE = "store:6379"

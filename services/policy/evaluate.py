@@ -21,14 +21,14 @@ from penstock.kit.clock import Clock
 from penstock.kit.identity import Claims
 from penstock.kit.metrics import Metrics
 from penstock.kit.recorder import Place, Recorder
-from services.policy.accounts import Accounts, Hold, Reserved
 from services.policy.config import Config
-from services.policy.decide import UNPRICED, Verdict, price, refuse
-from services.policy.keys import ApiKey
-from services.policy.limits import Pot, dollars
-from services.policy.question import check
+from services.policy.identity.keys import ApiKey
+from services.policy.money.accounts import Accounts, Hold, Reserved
+from services.policy.money.limits import Pot, dollars
 from services.policy.remembered import Remembered, over
 from services.policy.rulebook import Rulebook
+from services.policy.rules.decide import UNPRICED, Verdict, price, refuse
+from services.policy.rules.question import check
 
 RESOURCE_MAX = 256
 

@@ -18,14 +18,21 @@ from penstock.contracts.policy import (
 )
 from penstock.kit.clock import Clock
 from penstock.kit.identity import Claims, Identities
-from services.policy.accounts import Accounts
 from services.policy.config import Config
+from services.policy.delegation.grants import (
+    Remaining,
+    check_delegate,
+    delegation,
+    delegation_attempt,
+    narrowed,
+    of_key,
+)
 from services.policy.evaluate import Evaluator
-from services.policy.grants import Remaining, check_delegate, delegation, delegation_attempt, narrowed, of_key
-from services.policy.keys import ApiKey
-from services.policy.limits import Pot
+from services.policy.identity.keys import ApiKey
+from services.policy.identity.tokens import Signer
+from services.policy.money.accounts import Accounts
+from services.policy.money.limits import Pot
 from services.policy.rulebook import Rulebook
-from services.policy.tokens import Signer
 
 
 class Handlers:

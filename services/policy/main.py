@@ -18,16 +18,16 @@ from penstock.contracts.subjects import (
 )
 from penstock.kit.service import Background, Parts, Service, answer, listen, run
 from penstock.kit.store import Store
-from services.policy.accounts import Accounts
 from services.policy.config import Config
 from services.policy.evaluate import Evaluator
 from services.policy.handlers import Handlers
-from services.policy.heard import Heard
-from services.policy.publish_key import publish
-from services.policy.rebuild import Rebuilder
+from services.policy.identity.publish_key import publish
+from services.policy.identity.tokens import signer_at
+from services.policy.money.accounts import Accounts
+from services.policy.money.heard import Heard
+from services.policy.money.rebuild import Rebuilder
+from services.policy.money.settle import Settler
 from services.policy.rulebook import rulebook
-from services.policy.settle import Settler
-from services.policy.tokens import signer_at
 from services.policy.upkeep import Every
 
 

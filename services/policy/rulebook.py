@@ -6,12 +6,12 @@ from penstock.contracts.errors import Code, Failure
 from penstock.kit.identity import Account, Claims
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
-from services.policy.bundle import Bundle, BundleRefused
-from services.policy.bundle_cases import load_bundle
 from services.policy.config import Config
-from services.policy.key_file import read_keys
-from services.policy.keys import ApiKey, KeyRefused, KeyRing
-from services.policy.limits import Limit, Limits, LimitsRefused, Pot, parse_limits, pots
+from services.policy.identity.key_file import read_keys
+from services.policy.identity.keys import ApiKey, KeyRefused, KeyRing
+from services.policy.money.limits import Limit, Limits, LimitsRefused, Pot, parse_limits, pots
+from services.policy.rules.bundle import Bundle, BundleRefused
+from services.policy.rules.bundle_cases import load_bundle
 from services.policy.watched import Watched
 
 STARTER = Path(__file__).with_name("bundles") / "starter"

@@ -15,10 +15,10 @@ from penstock.contracts.errors import FailureBody
 from penstock.contracts.jobs import Budget, Job, JobEvent, JobView, TokenFrame
 from penstock.contracts.llm import Usage
 from services.orchestrator import agents
-from services.policy.bundle_cases import Ask, Case, Who, load_bundle
-from services.policy.keys import ApiKey
-from services.policy.limits import Limit, parse_limits
+from services.policy.identity.keys import ApiKey
+from services.policy.money.limits import Limit, parse_limits
 from services.policy.rulebook import STARTER
+from services.policy.rules.bundle_cases import Ask, Case, Who, load_bundle
 from services.router.cache.rules import CacheRules
 from services.router.models import script
 from services.router.models.alias_entry import AliasEntry, RuleEntry, ShareEntry

@@ -41,8 +41,8 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate
 from penstock.contracts.subjects import LLM_STREAM, POLICY_AUTHENTICATE
 from penstock.local.broker import Broker, BrokerSettings
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 from tests.bench.chat import cpu_s, quantile, resident_mib
 from tests.support.paced import sent_ns
 from tests.support.process import ModuleProcess, module_process

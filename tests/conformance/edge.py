@@ -17,10 +17,10 @@ from penstock.kit.service import running
 from services.gateway.config import Config as GatewayConfig
 from services.gateway.main import gateway
 from services.policy.config import Config as PolicyConfig
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
-from services.policy.limits import Limit
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 from services.policy.main import build as policy
+from services.policy.money.limits import Limit
 from services.router.config import Config as RouterConfig
 from services.router.main import build as router
 from tests.conformance.provider_types import SCRIPT, Json

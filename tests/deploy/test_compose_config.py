@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from services.orchestrator.agents import read_agents
-from services.policy.limits import parse_limits
+from services.policy.money.limits import parse_limits
 from services.router.models.file import load
 from services.tool_executor.toolsfile import parse
 

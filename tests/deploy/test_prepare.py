@@ -16,7 +16,7 @@ from penstock.contracts.subjects import SERVICES
 from penstock.local.child import Child, Command
 from penstock.local.ports import HOST, choose_ports
 from penstock.local.store import valkey_server
-from services.policy.key_file import read_keys
+from services.policy.identity.key_file import read_keys
 from tests.support.nats_server import nats_server
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "compose" / "prepare.py"

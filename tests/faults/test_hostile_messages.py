@@ -17,7 +17,7 @@ from penstock.contracts.ids import job_id
 from penstock.contracts.jobs import JobEvent, JobEventsRequest, JobListRequest, JobRef
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import ENDPOINTS, JOB_EVENTS, JOB_GET, JOB_LIST, JOB_PUBLISH
-from services.policy.key_file import revoke_key
+from services.policy.identity.key_file import revoke_key
 from tests.faults.proof import completed
 from tests.faults.world import World
 from tests.support.eventually import eventually

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from services.policy.key_file import revoke_key
+from services.policy.identity.key_file import revoke_key
 from tests.faults.proof import settled
 from tests.faults.world import World
 from tests.support.eventually import eventually

@@ -1,9 +1,9 @@
 """Accounts on a real store, with a ledger in place of the audit stream and a clock that is moved by hand."""
 
 from penstock.kit.store import Store
-from services.policy.accounts import Accounts, Hold, Reserved
-from services.policy.ledger import Held, Ledger, Recorded, Spent
-from services.policy.limits import NO_LIMIT, Pot
+from services.policy.money.accounts import Accounts, Hold, Reserved
+from services.policy.money.ledger import Held, Ledger, Recorded, Spent
+from services.policy.money.limits import NO_LIMIT, Pot
 from tests.support.clock import HandClock
 
 TENANT = Pot("tenant:acme", "", 100, NO_LIMIT)

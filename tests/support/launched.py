@@ -24,8 +24,8 @@ from penstock.local.environment import seed_file
 from penstock.local.layout import Layout
 from penstock.local.readiness import answers_200
 from penstock.local.state import State, read_state
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 from tests.support.eventually import eventually
 from tests.support.process import ModuleProcess, module_process
 

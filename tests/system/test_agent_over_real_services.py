@@ -22,8 +22,8 @@ from services.orchestrator import config as orchestrator_config
 from services.orchestrator import main as orchestrator
 from services.policy import config as policy_config
 from services.policy import main as policy
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 from services.router import config as router_config
 from services.router import main as router
 from services.tool_executor import config as tools_config

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from penstock.cli.desk import UsageError
 from penstock.local.layout import Layout, write_private
-from services.policy.key_file import create_key, read_keys, revoke_key
-from services.policy.keys import ApiKey, KeyRefused, KeyRing
-from services.policy.limits import Limit
+from services.policy.identity.key_file import create_key, read_keys, revoke_key
+from services.policy.identity.keys import ApiKey, KeyRefused, KeyRing
+from services.policy.money.limits import Limit
 
 DAY_S = 24 * 3600
 

@@ -32,8 +32,8 @@ from services.context.config import Config
 from services.context.main import build
 from services.policy import config as policy_config
 from services.policy import main as policy_main
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 from services.router import config as router_config
 from services.router import main as router_main
 from tests.support.eventually import eventually

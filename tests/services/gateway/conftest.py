@@ -21,10 +21,10 @@ from services.gateway.main import gateway
 from services.orchestrator.config import Config as OrchestratorConfig
 from services.orchestrator.main import orchestrator
 from services.policy.config import Config as PolicyConfig
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
-from services.policy.limits import Limit
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 from services.policy.main import build as policy
+from services.policy.money.limits import Limit
 from services.router.config import Config as RouterConfig
 from services.router.main import build as router
 from tests.support.eventually import eventually

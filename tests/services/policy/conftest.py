@@ -31,10 +31,10 @@ from penstock.kit.log import Log
 from penstock.kit.recorder import envelope
 from penstock.kit.service import running
 from services.policy.config import Config
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
-from services.policy.limits import Limit
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 from services.policy.main import build
+from services.policy.money.limits import Limit
 from services.policy.rulebook import STARTER
 from tests.support.books import Books
 from tests.support.nats_server import NatsServer

@@ -14,7 +14,7 @@ from penstock.contracts.jobs import TokenReply, TokenRequest
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question, Reserve
 from penstock.contracts.subjects import KEYS, TOKEN
-from services.policy.key_file import revoke_key
+from services.policy.identity.key_file import revoke_key
 from tests.services.policy.conftest import Plane, call_tool, complete
 from tests.support.eventually import eventually
 from tests.support.tokens import TestSigner, base64url

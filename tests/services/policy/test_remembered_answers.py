@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from penstock.contracts.policy import ActionName, Entity, Fact, Question, Reserve
 from penstock.kit.identity import Claims
-from services.policy.bundle import compile_bundle
-from services.policy.references import attributes_of
 from services.policy.rulebook import STARTER
+from services.policy.rules.bundle import compile_bundle
+from services.policy.rules.references import attributes_of
 
 SOURCES = {
     "schema.cedarschema": (STARTER / "schema.cedarschema").read_text(),

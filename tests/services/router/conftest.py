@@ -27,9 +27,9 @@ from penstock.kit.log import Log
 from penstock.kit.service import running
 from services.policy import config as policy_config
 from services.policy import main as policy_main
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
-from services.policy.limits import Limit
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
+from services.policy.money.limits import Limit
 from services.router.config import Config
 from services.router.main import build
 from tests.support.eventually import eventually

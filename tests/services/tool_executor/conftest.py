@@ -24,8 +24,8 @@ from penstock.kit.log import Log
 from penstock.kit.service import running
 from services.policy import config as policy_config
 from services.policy import main as policy_main
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 from services.tool_executor.config import Config
 from services.tool_executor.main import build
 from tests.support.eventually import eventually

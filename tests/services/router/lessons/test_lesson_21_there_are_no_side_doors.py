@@ -35,7 +35,7 @@ from penstock.contracts.subjects import (
     ROUTER,
 )
 from penstock.kit.config import Secret
-from services.policy.limits import LimitsRefused, parse_limits
+from services.policy.money.limits import LimitsRefused, parse_limits
 from tests.services.router.conftest import Plane, asking
 from tests.support.model_server import Json, hang, status
 

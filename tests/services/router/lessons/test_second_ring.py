@@ -14,8 +14,8 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate
 from penstock.contracts.subjects import LLM_COMPLETE, POLICY_AUTHENTICATE
 from penstock.kit.config import Secret
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
 from tests.services.router.conftest import Plane, Streamed
 from tests.services.router.lessons.callers import SURFACES, Step, follow, request
 from tests.support.eventually import eventually

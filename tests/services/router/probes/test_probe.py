@@ -11,9 +11,9 @@ from penstock.contracts.audit import OutcomeRecord
 from penstock.contracts.errors import Failure
 from penstock.kit.config import Secret
 from penstock.kit.lifecycle import Host
-from services.policy.key_file import create_key
-from services.policy.keys import ApiKey
-from services.policy.limits import Limit
+from services.policy.identity.key_file import create_key
+from services.policy.identity.keys import ApiKey
+from services.policy.money.limits import Limit
 from services.router.config import Config
 from tests.services.router.conftest import Plane
 from tests.services.router.lessons.callers import WIRES, every_wire

@@ -1,0 +1,1 @@
+"""Who asks: API keys, the tokens they are exchanged for, and the scopes that both carry."""

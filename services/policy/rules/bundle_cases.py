@@ -1,0 +1,87 @@
+"""The bundle's own tests: each case is asked when the bundle is loaded, and one wrong answer refuses it."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from penstock.contracts.policy import ActionName, Entity, Fact, Question, Reserve
+from penstock.kit.identity import Claims
+from services.policy.rules.bundle import TESTS_FILE, Bundle, BundleRefused, compile_bundle, read_sources
+from services.policy.rules.decide import Verdict
+
+NOON = 1_700_049_600.0  # 2023-11-15 12:00 UTC: cases do not depend on when they are asked
+
+
+class Who(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The token of a case."""
+
+    tenant: str = "acme"
+    subject: str = "user:alice"
+    team: str = ""
+    scopes: tuple[str, ...] = ("*",)
+    tools: tuple[str, ...] = ("*",)
+    chain: tuple[str, ...] = ()
+    run: str = ""
+
+
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The question of a case. `resource` is `<type>/<id>`."""
+
+    action: str
+    resource: str
+    properties: dict[str, Fact] = {}
+    facts: dict[str, Fact] = {}
+    cost_nano: int = 0
+    tokens: int = 0
+
+
+class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`policy`: the @id of one that must be among the reasons."""
+
+    name: str
+    ask: Ask
+    expect: Literal["allow", "deny", "transform", "hold", "shadow"]
+    who: Who = Who()
+    policy: str = ""
+
+
+def load_bundle(folder: Path, known: frozenset[str] = frozenset()) -> Bundle:
+    """The bundle, when it is sound and passes its own tests. Raises BundleRefused."""
+    sources = read_sources(folder)
+    bundle = compile_bundle(sources)
+    problems = [problem for case in _cases(sources.get(TESTS_FILE, "")) if (problem := try_case(bundle, case, known))]
+    if problems:
+        raise BundleRefused(problems)
+    return bundle
+
+
+def try_case(bundle: Bundle, case: Case, known: frozenset[str]) -> str:
+    """What is wrong with the bundle's answer; empty when nothing is."""
+    kind, _, name = case.ask.resource.partition("/")
+    question = Question(
+        ActionName(case.ask.action),
+        Entity(kind, name, case.ask.properties),
+        attempt="case",
+        context=case.ask.facts,
+        reserve=Reserve(case.ask.cost_nano, case.ask.tokens),
+    )
+    who = case.who
+    claims = Claims(who.tenant, who.subject, 0.0, chain=who.chain, scopes=who.scopes, tools=who.tools, run=who.run)
+    verdict = bundle.judge(claims, [question], known, who.team, NOON)[0]
+    if verdict.effect == case.expect and _named(verdict, case.policy):
+        return ""
+    why = ", ".join(f"{reason.policy} ({reason.text})" for reason in verdict.reasons)
+    wanted = case.expect + (f" by {case.policy}" if case.policy else "")
+    return f"test {case.name!r}: expected {wanted}, got {verdict.effect} by {why}"
+
+
+def _named(verdict: Verdict, policy: str) -> bool:
+    return not policy or policy in [reason.policy for reason in verdict.reasons]
+
+
+def _cases(text: str) -> list[Case]:
+    try:
+        return msgspec.yaml.decode(text.encode(), type=list[Case] | None) or []
+    except msgspec.DecodeError as error:
+        raise BundleRefused([f"{TESTS_FILE} cannot be read: {error}"]) from error
