@@ -6,7 +6,7 @@ import prometheus_client
 
 from docs.cli_page import cli
 from docs.settings_page import configuration
-from penstock.contracts import subjects
+from penstock.contracts import stores, subjects
 from penstock.contracts.endpoint import Bucket, Call, Event, Journal, Stream, Work
 from penstock.kit.metrics import Metrics
 
@@ -18,7 +18,7 @@ def wire() -> str:
     lines = [
         "# The wire",
         "",
-        "Made from `libs/penstock/contracts/subjects.py` by `make docs`; a test keeps it true. Bodies are JSON.",
+        "Made from `libs/penstock/contracts/subjects.py` and `governance.py` by `make docs`; a test keeps it true. Bodies are JSON.",
         "",
         "| name | verb | subject | carries | answered or used by | asked or written by |",
         "|---|---|---|---|---|---|",
@@ -26,7 +26,7 @@ def wire() -> str:
     for name, endpoint in subjects.ENDPOINTS.items():
         lines.append("| " + " | ".join([name, *_row(endpoint)]) + " |")
     lines += ["", "## Streams", "", "| stream | subjects | kept | largest message |", "|---|---|---|---|"]
-    for store in subjects.STORES:
+    for store in stores.STORES:
         kept = "work queue" if store.work_queue else "log"
         age = f", {store.max_age_s / 3600:g} h" if store.max_age_s else ""
         size = f", {store.max_bytes // 2**20} MiB" if store.max_bytes else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from penstock.kit.config import PREFIX, KitConfig, Secret, describe
 from services.gateway.config import Config as Gateway
 

@@ -17,7 +17,7 @@ from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import principals
 from penstock.bus.server_config import BusUser, render
 from penstock.client.profile import FILE_NAME, Profile
-from penstock.contracts.subjects import CONTEXT, POLICY, ROUTER, SERVICES, TOOLS
+from penstock.contracts.services import CONTEXT, POLICY, ROUTER, SERVICES, TOOLS
 from penstock.local.environment import seed_file
 from penstock.local.layout import Layout, write_private
 from services.policy.identity.key_file import create_key

@@ -15,7 +15,7 @@ from hashlib import sha256
 import msgspec
 
 from penstock.contracts import audit
-from penstock.contracts.subjects import AUDIT_BATCH
+from penstock.contracts.governance import AUDIT_BATCH
 from services.audit.canonical import NotCanonical, canonical
 from services.audit.tiles import ENTRY_MAX_BYTES
 

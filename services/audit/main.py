@@ -7,7 +7,8 @@ from functools import partial
 from typing import NoReturn
 
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.subjects import AUDIT, AUDIT_SINK, AUDIT_TRAIL, AUDIT_VERIFY
+from penstock.contracts.governance import AUDIT_SINK, AUDIT_TRAIL, AUDIT_VERIFY
+from penstock.contracts.services import AUDIT
 from penstock.kit.service import Parts, Service, answer, listen, run
 from services.audit.config import Config
 from services.audit.disk import Disk, InUse, held

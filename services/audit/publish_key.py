@@ -4,8 +4,9 @@ import base64
 
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import KEYS
 from penstock.contracts.policy import Key
-from penstock.contracts.subjects import AUDIT, KEYS
+from penstock.contracts.services import AUDIT
 from services.audit.checkpoint import VerifyingKey
 
 

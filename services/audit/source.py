@@ -8,7 +8,8 @@ import msgspec
 from penstock.bus import Bus, Stored
 from penstock.contracts.endpoint import Event
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.subjects import AUDIT_BATCH, AUDIT_LOG
+from penstock.contracts.governance import AUDIT_BATCH
+from penstock.contracts.stores import AUDIT_LOG
 from services.audit.leaf import Message
 
 AUDIT_RAW: Event[msgspec.Raw] = replace(AUDIT_BATCH, body=msgspec.Raw)  # type: ignore[arg-type,assignment]  # the same event, its body undecoded: a newer service's fields stay as they are

@@ -4,14 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
-from penstock.contracts.subjects import (
-    CONTEXT,
-    CONTEXT_APPEND,
-    CONTEXT_FORGET,
-    CONTEXT_HISTORY,
-    CONTEXT_INGEST,
-    CONTEXT_SEARCH,
-)
+from penstock.contracts.services import CONTEXT
+from penstock.contracts.subjects import CONTEXT_APPEND, CONTEXT_FORGET, CONTEXT_HISTORY, CONTEXT_INGEST, CONTEXT_SEARCH
 from penstock.kit.service import Parts, Service, answer, run
 from penstock.kit.store import Store
 from services.context.config import Config

@@ -8,9 +8,9 @@ from starlette.requests import HTTPConnection
 
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import POLICY_AUTHENTICATE
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate, Identity
-from penstock.contracts.subjects import POLICY_AUTHENTICATE
 from penstock.kit.clock import Clock
 
 CREDENTIAL_MAX_CHARACTERS = 4096

@@ -3,7 +3,7 @@
 import msgspec
 
 from penstock.bus import Bus
-from penstock.contracts import subjects
+from penstock.contracts import governance, subjects
 from penstock.contracts.audit import TrailRequest, VerifyRequest
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token
@@ -88,14 +88,14 @@ class JobRoutes:
     async def trail(self, exchange: Exchange) -> int:
         """GET /v1/jobs/{id}/trail: every decision and outcome of the job, in the log's order."""
         trail = await self._bus.call(
-            subjects.AUDIT_TRAIL, TrailRequest(job=_job(exchange).id), exchange.meta, tenant=exchange.meta.tenant
+            governance.AUDIT_TRAIL, TrailRequest(job=_job(exchange).id), exchange.meta, tenant=exchange.meta.tenant
         )
         return await exchange.reply(msgspec.json.encode(trail))
 
     async def verify_log(self, exchange: Exchange) -> int:
         """GET /v1/audit/verify"""
         verified = await self._bus.call(
-            subjects.AUDIT_VERIFY, VerifyRequest(), exchange.meta, tenant=exchange.meta.tenant
+            governance.AUDIT_VERIFY, VerifyRequest(), exchange.meta, tenant=exchange.meta.tenant
         )
         return await exchange.reply(msgspec.json.encode(verified))
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
-from penstock.contracts.subjects import GATEWAY
+from penstock.contracts.services import GATEWAY
 from penstock.kit.service import Parts, Service, edge, run
 from services.gateway.app import application
 from services.gateway.auth import Authenticator

@@ -10,12 +10,13 @@ import msgspec
 
 from penstock.bus import Fenced, JournalWriter
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import POLICY_DELEGATE
 from penstock.contracts.ids import job_id, new_id, partition, run_id
 from penstock.contracts.jobs import Job, JobEvent, Submitted
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Identity
 from penstock.contracts.runs import AnyRunEvent, Created, RunInput
-from penstock.contracts.subjects import JOB_EVENT, POLICY_DELEGATE, RUN_INPUT, RUN_JOURNAL
+from penstock.contracts.subjects import JOB_EVENT, RUN_INPUT, RUN_JOURNAL
 from penstock.kit.parts import Parts
 from services.orchestrator import asks
 from services.orchestrator.agents import Agent, Agents

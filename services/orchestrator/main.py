@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
+from penstock.contracts.services import ORCHESTRATOR
 from penstock.contracts.subjects import (
     JOB,
     JOB_CANCEL,
@@ -13,7 +14,6 @@ from penstock.contracts.subjects import (
     JOB_PUBLISH,
     JOB_SUBMIT,
     JOB_TOKENS,
-    ORCHESTRATOR,
     RUN_DELIVER,
     RUN_INPUT,
 )

@@ -5,9 +5,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import NoReturn
 
-from penstock.contracts.subjects import (
+from penstock.contracts.governance import (
     AUDIT_BATCH,
-    POLICY,
     POLICY_AUTHENTICATE,
     POLICY_BALANCES,
     POLICY_DELEGATE,
@@ -16,6 +15,7 @@ from penstock.contracts.subjects import (
     SETTLE_SINK,
     TOKEN,
 )
+from penstock.contracts.services import POLICY
 from penstock.kit.service import Background, Parts, Service, answer, listen, run
 from penstock.kit.store import Store
 from services.policy.config import Config

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
+from penstock.contracts.services import ROUTER
 from penstock.contracts.subjects import (
     LLM_COMPLETE,
     LLM_COUNT,
@@ -15,7 +16,6 @@ from penstock.contracts.subjects import (
     LLM_RESPONSE_GET,
     LLM_RESUME,
     LLM_STREAM,
-    ROUTER,
 )
 from penstock.kit.service import Parts, Service, answer, run, stream
 from services.router.assembly import Assembly

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from penstock.contracts.subjects import TOOL_CALL, TOOL_LIST, TOOLS
+from penstock.contracts.services import TOOLS
+from penstock.contracts.subjects import TOOL_CALL, TOOL_LIST
 from penstock.kit.service import Parts, Service, answer, run
 from penstock.kit.store import Store
 from services.tool_executor.check import ArgumentLimits

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from docs.make_reference import PAGES
-from penstock.contracts.subjects import ENDPOINTS, SERVICES
+from penstock.contracts.services import SERVICES
+from penstock.contracts.subjects import ENDPOINTS
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = re.compile(r"(^|[^.\w])/(home|root|Users)/|production-ready", re.IGNORECASE)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from penstock.kit.config import KitConfig, Secret, load, unknown_names
 from penstock.kit.metrics import Metrics
 from services.audit import config as audit

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from penstock.bus import Bus, BusConfig
-from penstock.contracts.subjects import AUDIT_BATCH, AUDIT_SINK
+from penstock.contracts.governance import AUDIT_BATCH, AUDIT_SINK
 from penstock.kit.clock import SystemClock
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics

@@ -36,10 +36,11 @@ import yaml
 
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.errors import Failure
+from penstock.contracts.governance import POLICY_AUTHENTICATE
 from penstock.contracts.llm import CompletionRequest
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate
-from penstock.contracts.subjects import LLM_STREAM, POLICY_AUTHENTICATE
+from penstock.contracts.subjects import LLM_STREAM
 from penstock.local.broker import Broker, BrokerSettings
 from services.policy.identity.key_file import create_key
 from services.policy.identity.keys import ApiKey

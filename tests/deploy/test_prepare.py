@@ -12,7 +12,7 @@ from penstock.bus import Bus, BusConfig
 from penstock.bus.permissions import SETUP
 from penstock.client.profile import read_profile
 from penstock.contracts.errors import Failure
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from penstock.local.child import Child, Command
 from penstock.local.ports import HOST, choose_ports
 from penstock.local.store import valkey_server

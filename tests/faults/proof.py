@@ -14,7 +14,8 @@ from penstock.contracts.ids import partition, run_id
 from penstock.contracts.jobs import JobEvent, JobView
 from penstock.contracts.policy import Balance
 from penstock.contracts.runs import StepDone
-from penstock.contracts.subjects import ORCHESTRATOR, RUN_JOURNAL
+from penstock.contracts.services import ORCHESTRATOR
+from penstock.contracts.subjects import RUN_JOURNAL
 from tests.faults.world import WORDS, World
 from tests.support.eventually import eventually
 from tests.support.launched import TENANT

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from tests.faults.proof import ended
 from tests.faults.world import World, world
 from tests.support.launched import BROKER, STORE

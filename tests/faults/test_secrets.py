@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from penstock.bus.permissions import SETUP
 from penstock.client import job
-from penstock.contracts.subjects import STORES
+from penstock.contracts.stores import STORES
 from tests.faults.proof import completed, ended
 from tests.faults.world import SHOP_KEY, UPSTREAM_KEY, World, world
 from tests.support.launched import LaunchedPlane

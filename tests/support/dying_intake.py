@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from penstock.bus import Bus, BusConfig
-from penstock.contracts.subjects import JOB, JOB_PUBLISH, ORCHESTRATOR
+from penstock.contracts.services import ORCHESTRATOR
+from penstock.contracts.subjects import JOB, JOB_PUBLISH
 
 
 @contextmanager

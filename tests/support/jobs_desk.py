@@ -8,16 +8,9 @@ from contextlib import asynccontextmanager
 from penstock.bus import Bus, BusConfig
 from penstock.contracts import jobs
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import TOKEN
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import (
-    JOB_EVENT,
-    JOB_EVENTS,
-    JOB_GET,
-    JOB_SUBMIT,
-    JOB_TOKEN,
-    JOB_TOKENS,
-    TOKEN,
-)
+from penstock.contracts.subjects import JOB_EVENT, JOB_EVENTS, JOB_GET, JOB_SUBMIT, JOB_TOKEN, JOB_TOKENS
 
 TENANT = "acme"
 JOB = "job_1"

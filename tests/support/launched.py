@@ -16,10 +16,11 @@ from penstock.client import Penstock
 from penstock.client.profile import FILE_NAME, Profile, read_profile
 from penstock.contracts.audit import Record
 from penstock.contracts.errors import Failure
+from penstock.contracts.governance import AUDIT_BATCH, POLICY_BALANCES, TOKEN
 from penstock.contracts.jobs import TokenRequest
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import AccountQuery, Balance
-from penstock.contracts.subjects import AUDIT_BATCH, ORCHESTRATOR, POLICY, POLICY_BALANCES, SERVICES, TOKEN
+from penstock.contracts.services import ORCHESTRATOR, POLICY, SERVICES
 from penstock.local.environment import seed_file
 from penstock.local.layout import Layout
 from penstock.local.readiness import answers_200

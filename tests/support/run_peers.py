@@ -14,6 +14,7 @@ import msgspec
 from penstock.bus import Bus, BusConfig, Sender
 from penstock.contracts import context, llm, policy, tools
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import POLICY_DELEGATE, POLICY_EVALUATE
 from penstock.contracts.jobs import FINAL, Job, JobEvent, JobRef, JobView, Submitted
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import (
@@ -27,8 +28,6 @@ from penstock.contracts.subjects import (
     JOB_SUBMIT,
     LLM_MODELS,
     LLM_STREAM,
-    POLICY_DELEGATE,
-    POLICY_EVALUATE,
     TOOL_CALL,
     TOOL_LIST,
 )

@@ -12,7 +12,8 @@ from penstock.contracts.audit import OutcomeRecord
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.jobs import Job
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import JOB, ROUTER
+from penstock.contracts.services import ROUTER
+from penstock.contracts.subjects import JOB
 from penstock.kit.config import KitConfig, Secret
 from penstock.kit.service import Parts, Service, answer, edge, run, stream, work
 from tests.support.echo import COUNT, ECHO, ONCE, TENANT_ECHO, Ask, Said

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from penstock.bus import Bus, BusConfig
-from penstock.contracts import subjects
+from penstock.contracts import services, subjects
 from penstock.contracts.errors import Failure
 from penstock.contracts.llm import (
     Completion,
@@ -142,7 +142,7 @@ class ScriptedRouter:
 @asynccontextmanager
 async def scripted_router(url: str) -> AsyncIterator[ScriptedRouter]:
     """On the broker at `url`, under the router's name."""
-    bus = await Bus.connect(BusConfig(url=url, principal=subjects.ROUTER))
+    bus = await Bus.connect(BusConfig(url=url, principal=services.ROUTER))
     router = ScriptedRouter()
     try:
         await bus.serve_call(subjects.LLM_COMPLETE, router.complete, in_flight_max=100)

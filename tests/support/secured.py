@@ -11,7 +11,7 @@ from penstock.bus import Bus, BusConfig
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import Grants, principals
 from penstock.bus.server_config import BusUser, render
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from tests.support.nats_server import NatsServer, nats_server
 
 ALMIGHTY = "peers"

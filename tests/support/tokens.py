@@ -7,8 +7,8 @@ import time
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from penstock.bus import Bus
+from penstock.contracts.governance import KEYS
 from penstock.contracts.policy import Key
-from penstock.contracts.subjects import KEYS
 
 Json = dict[str, object]
 

@@ -9,7 +9,8 @@ from penstock.bus import Bus, BusConfig
 from penstock.bus.limits import JetStreamLimits
 from penstock.bus.setup import Setup, Table
 from penstock.contracts.endpoint import Bucket, Consumer, Event, Journal, StreamStore, Subject, Work
-from penstock.contracts.subjects import BLOB, DLQ, RELEASES
+from penstock.contracts.stores import BLOB, DLQ
+from penstock.contracts.subjects import RELEASES
 from tests.support.eventually import eventually
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import DECISION, OUTCOME, DecisionRecord, OutcomeRecord, Record
+from penstock.contracts.governance import AUDIT_BATCH, TOKEN
 from penstock.contracts.jobs import FINAL, Job, JobEvent, JobRef, JobView, TokenRequest
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import AUDIT_BATCH, JOB_EVENT, JOB_GET, JOB_PUBLISH, TOKEN
+from penstock.contracts.subjects import JOB_EVENT, JOB_GET, JOB_PUBLISH
 from penstock.kit.config import Secret
 from penstock.kit.log import Log
 from penstock.kit.service import running

@@ -13,7 +13,7 @@ import pytest
 from penstock.cli.offline import verify_folder
 from penstock.contracts.audit import Verified
 from penstock.contracts.jobs import FINAL, JobEvent, JobView
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from penstock.local.ports import choose_ports
 from tests.support.compose import Compose, composed, docker
 from tests.support.eventually import eventually

@@ -17,7 +17,7 @@ import pytest
 from deploy.requirements import requirements
 from penstock.bus import Bus, BusConfig
 from penstock.bus.permissions import SETUP
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from penstock.local.child import Child, Command
 from penstock.local.ports import choose_ports
 from penstock.local.readiness import answers_200

@@ -13,7 +13,7 @@ import yaml
 
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import DECISION, OUTCOME, DecisionRecord, OutcomeRecord
-from penstock.contracts.subjects import AUDIT_BATCH
+from penstock.contracts.governance import AUDIT_BATCH
 from penstock.kit.config import KitConfig, Secret
 from penstock.kit.log import Log
 from penstock.kit.service import running

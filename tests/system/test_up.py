@@ -15,7 +15,7 @@ import penstock
 from penstock.cli.exits import Exit
 from penstock.client.profile import read_profile
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from tests.support.eventually import eventually
 from tests.support.plane import PlaneProcess, plane_process, write_scripted_models
 

@@ -9,7 +9,8 @@ from penstock.bus.config import BusConfig
 from penstock.bus.jetstream import JetStream, Record
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token
-from penstock.contracts.subjects import BLOB, BLOB_CHUNK
+from penstock.contracts.stores import BLOB
+from penstock.contracts.subjects import BLOB_CHUNK
 
 TTL = "Nats-TTL"
 

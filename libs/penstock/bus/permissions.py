@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from penstock.contracts import subjects
+from penstock.contracts import services, stores, subjects
 from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Consumer, Event, Journal, Stream, StreamStore, Work
 
 SETUP = "setup"
@@ -20,7 +20,7 @@ class Grants:
 
 def principals(tenants: Iterable[str]) -> dict[str, Grants]:
     """Everyone who may connect to a plane: its services, the set-up, and a client `tenant-<tenant>` of each tenant."""
-    found = {service: service_grants(service) for service in subjects.SERVICES}
+    found = {service: service_grants(service) for service in services.SERVICES}
     found[SETUP] = setup_grants()
     return found | {f"tenant-{tenant}": tenant_grants(tenant) for tenant in tenants}
 
@@ -48,7 +48,7 @@ def service_grants(service: str) -> Grants:
         if consumer.used_by == service:
             _consumer(grants, consumer)
     grants.publish.add(subjects.BLOB_CHUNK.wildcard)
-    _reading(grants, subjects.BLOB)
+    _reading(grants, stores.BLOB)
     return grants
 
 
@@ -128,7 +128,7 @@ def _consumer(grants: Grants, consumer: Consumer) -> None:
     grants.publish.add(f"$JS.ACK.{stream}.{name}.>")
     # what cannot be read goes to the dead letters; whether they are set up right is checked at the start
     grants.publish.add(subjects.DEAD_LETTER.at(store=stream))
-    grants.publish.add(f"$JS.API.STREAM.INFO.{subjects.DLQ.name}")
+    grants.publish.add(f"$JS.API.STREAM.INFO.{stores.DLQ.name}")
     grants.publish.add(f"$JS.ACK.*.*.{stream}.{name}.>")  # the newer form, behind a feature flag of the server
     _reading(grants, consumer.store)
 

@@ -14,7 +14,7 @@ from penstock.bus.store_config import (
     differences,
     stream_settings,
 )
-from penstock.contracts import subjects
+from penstock.contracts import stores, subjects
 from penstock.contracts.endpoint import Bucket, Consumer, Event, Journal, StreamStore, Work
 from penstock.contracts.errors import Code, Failure
 
@@ -75,12 +75,12 @@ class Table:
 def whole_table() -> Table:
     """Everything in the table of subjects."""
     buckets = tuple(endpoint for endpoint in subjects.ENDPOINTS.values() if isinstance(endpoint, Bucket))
-    return Table(subjects.STORES, buckets, subjects.CONSUMERS)
+    return Table(stores.STORES, buckets, subjects.CONSUMERS)
 
 
 def table_of(service: str) -> Table:
     """What `service` reads or writes: its streams, buckets and consumers, and what every worker needs."""
-    stores = {subjects.BLOB.name: subjects.BLOB}
+    kept = {stores.BLOB.name: stores.BLOB}
     buckets = []
     consumers = tuple(consumer for consumer in subjects.CONSUMERS if consumer.used_by == service)
     for endpoint in subjects.ENDPOINTS.values():
@@ -88,10 +88,10 @@ def table_of(service: str) -> Table:
             buckets.append(endpoint)
         store = _used_store(endpoint, service)
         if store is not None:
-            stores[store.name] = store
+            kept[store.name] = store
     for consumer in consumers:
-        stores |= {consumer.store.name: consumer.store, subjects.DLQ.name: subjects.DLQ}
-    return Table(tuple(stores.values()), tuple(buckets), consumers)
+        kept |= {consumer.store.name: consumer.store, stores.DLQ.name: stores.DLQ}
+    return Table(tuple(kept.values()), tuple(buckets), consumers)
 
 
 def _used_store(endpoint: object, service: str) -> StreamStore | None:

@@ -15,7 +15,7 @@ from penstock.bus.permissions import SETUP
 from penstock.cli.desk import Desk
 from penstock.client import ProfileError
 from penstock.contracts.errors import Failure
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from penstock.local.broker import nats_server
 from penstock.local.environment import has_provider_key, seed_file
 from penstock.local.layout import Layout

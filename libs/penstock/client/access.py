@@ -4,10 +4,10 @@ import asyncio
 import time
 
 from penstock.bus import Bus
+from penstock.contracts.governance import TOKEN
 from penstock.contracts.ids import new_id
 from penstock.contracts.jobs import TokenRequest
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import TOKEN
 
 RENEW_AT = 0.75
 """A token is renewed when so much of its life is over."""

@@ -17,11 +17,10 @@ from penstock.client.profile import Profile, find_profile
 from penstock.contracts import audit, jobs
 from penstock.contracts.endpoint import Call
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import AUDIT_TRAIL, AUDIT_VERIFY
 from penstock.contracts.ids import is_token, job_id, new_id, token
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import (
-    AUDIT_TRAIL,
-    AUDIT_VERIFY,
     JOB_CANCEL,
     JOB_EVENT,
     JOB_EVENTS,

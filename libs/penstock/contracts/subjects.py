@@ -3,94 +3,14 @@
 Change the wire here, with its types; docs/reference/wire.md and the broker's permissions are made from this table.
 """
 
-from penstock.contracts import audit, context, jobs, llm, policy, runs, tools
-from penstock.contracts.endpoint import (
-    TENANT_CLIENT,
-    Bucket,
-    Call,
-    Consumer,
-    Event,
-    Journal,
-    Reply,
-    Request,
-    Stream,
-    StreamStore,
-    Subject,
-    Work,
-)
-
-GATEWAY = "gateway"
-ROUTER = "router"
-TOOLS = "tool_executor"
-CONTEXT = "context"
-ORCHESTRATOR = "orchestrator"
-POLICY = "policy"
-AUDIT = "audit"
-SERVICES = (GATEWAY, ROUTER, TOOLS, CONTEXT, ORCHESTRATOR, POLICY, AUDIT)
-DATA_PLANE = (GATEWAY, ROUTER, TOOLS, CONTEXT, ORCHESTRATOR)
-
-DAY_S = 24 * 3600
-MIB = 1024 * 1024
-GIB = 1024 * MIB
-
-# Streams -----------------------------------------------------------------------------------------------------------
-
-JOBS = StreamStore(
-    "JOBS",
-    ("penstock.job.*.*",),
-    work_queue=True,
-    discard_new=True,
-    max_bytes=512 * MIB,
-    max_age_s=7 * DAY_S,
-    deny_delete=True,
-    deny_purge=True,
-)
-EVENTS = StreamStore("EVENTS", ("penstock.v1.*.events.*",), max_bytes=GIB, max_age_s=7 * DAY_S)
-TOKENS = StreamStore("TOKENS", ("penstock.v1.*.tokens.*",), memory=True, max_bytes=64 * MIB, max_age_s=600)
-# full, it drops the oldest: whoever comes back to a stream that was dropped is told
-KEPT = StreamStore("KEPT", ("penstock.kept.*.*",), memory=True, max_bytes=128 * MIB, max_age_s=600)
-RUNS = StreamStore(
-    "RUNS",
-    ("penstock.run.*.*.j", "penstock.run.*.*.in.*.*", "penstock.run.*.*.tm.*"),
-    # full, it drops the oldest: the server refuses `discard new` on a stream with schedules
-    max_bytes=4 * GIB,
-    max_age_s=30 * DAY_S,
-    ttl=True,
-    schedules=True,
-)
-AUDIT_LOG = StreamStore(
-    "AUDIT",
-    ("penstock.audit.*.*",),
-    discard_new=True,
-    deny_delete=True,
-    deny_purge=True,
-    compressed=True,
-)
-DLQ = StreamStore(
-    "DLQ",
-    (
-        "penstock.dlq.*",
-        "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
-        "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
-    ),
-    max_bytes=512 * MIB,
-    max_age_s=30 * DAY_S,
-)
-# as old as the oldest stored message that may refer to it; what only passes by has a TTL of its own
-BLOB = StreamStore("BLOB", ("penstock.blob.*.*",), discard_new=True, max_bytes=2 * GIB, max_age_s=30 * DAY_S, ttl=True)
-STORES = (JOBS, EVENTS, TOKENS, KEPT, RUNS, AUDIT_LOG, DLQ, BLOB)
+from penstock.contracts import context, governance, jobs, llm, runs, tools
+from penstock.contracts.api import api
+from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Consumer, Event, Journal, Stream, Subject, Work
+from penstock.contracts.governance import AUDIT_SINK, SETTLE_SINK
+from penstock.contracts.services import CONTEXT, GATEWAY, ORCHESTRATOR, ROUTER, TOOLS
+from penstock.contracts.stores import DAY_S, EVENTS, JOBS, KEPT, RUNS, TOKENS
 
 # For users: the public contract ------------------------------------------------------------------------------------
-
-
-def _api(
-    verb: str, request: type[Request], reply: type[Reply], answered_by: str, *, timeout_s: float = 30.0
-) -> Call[Request, Reply]:
-    """What tenants' clients ask themselves, and the gateway for them at a subject of its own."""
-    public, inside = Subject(f"penstock.v1.{{tenant}}.api.{verb}"), Subject(f"penstock.api.{{tenant}}.{verb}")
-    callers = (TENANT_CLIENT, GATEWAY)
-    return Call(public, request, reply, answered_by, callers, timeout_s, repeatable=True, inside=inside)
-
 
 # A stream answers whoever publishes to its subjects, at any reply subject that they name and with the broker's rights:
 # no subject of a tenant's client may be a stream's. What is published here is stored by the orchestrator, as JOB.
@@ -102,20 +22,12 @@ JOB_PUBLISH = Call(
     (TENANT_CLIENT,),
     repeatable=True,
 )
-JOB_SUBMIT = _api("submit", jobs.Job, jobs.Submitted, ORCHESTRATOR)
-JOB_GET = _api("get", jobs.JobRef, jobs.JobView, ORCHESTRATOR)
-JOB_LIST = _api("list", jobs.JobListRequest, jobs.JobPage, ORCHESTRATOR)
-JOB_CANCEL = _api("cancel", jobs.JobRef, jobs.JobView, ORCHESTRATOR)
-JOB_EVENTS = _api("events", jobs.JobEventsRequest, jobs.JobEvents, ORCHESTRATOR)
-JOB_TOKENS = _api("tokens", jobs.JobTokensRequest, jobs.JobTokens, ORCHESTRATOR)
-TOKEN = Call(
-    Subject("penstock.v1.{tenant}.api.token"),
-    jobs.TokenRequest,
-    jobs.TokenReply,
-    POLICY,
-    (TENANT_CLIENT,),
-    repeatable=True,
-)
+JOB_SUBMIT = api("submit", jobs.Job, jobs.Submitted, ORCHESTRATOR)
+JOB_GET = api("get", jobs.JobRef, jobs.JobView, ORCHESTRATOR)
+JOB_LIST = api("list", jobs.JobListRequest, jobs.JobPage, ORCHESTRATOR)
+JOB_CANCEL = api("cancel", jobs.JobRef, jobs.JobView, ORCHESTRATOR)
+JOB_EVENTS = api("events", jobs.JobEventsRequest, jobs.JobEvents, ORCHESTRATOR)
+JOB_TOKENS = api("tokens", jobs.JobTokensRequest, jobs.JobTokens, ORCHESTRATOR)
 JOB_EVENT = Event(
     Subject("penstock.v1.{tenant}.events.{job}"),
     jobs.JobEvent,
@@ -305,72 +217,9 @@ RUN_DELIVER = Call(
     repeatable=True,
 )
 
-# Policy ------------------------------------------------------------------------------------------------------------
-
-POLICY_AUTHENTICATE = Call(
-    Subject("penstock.policy.authenticate"),
-    policy.Authenticate,
-    policy.Identity,
-    POLICY,
-    # the router for its probes, with a key of its own
-    (GATEWAY, ROUTER),
-    timeout_s=10.0,
-    repeatable=True,
-)
-POLICY_EVALUATE = Call(
-    Subject("penstock.policy.evaluate"),
-    policy.Question,
-    policy.Decision,
-    POLICY,
-    DATA_PLANE,
-    timeout_s=10.0,
-    repeatable=True,
-)
-POLICY_EVALUATIONS = Call(
-    Subject("penstock.policy.evaluations"),
-    policy.Questions,
-    policy.Decisions,
-    POLICY,
-    DATA_PLANE,
-    timeout_s=10.0,
-    repeatable=True,
-)
-POLICY_DELEGATE = Call(
-    Subject("penstock.policy.delegate"),
-    policy.Delegate,
-    policy.Identity,
-    POLICY,
-    (ORCHESTRATOR,),
-    timeout_s=10.0,
-    repeatable=True,
-)
-POLICY_BALANCES = Call(
-    Subject("penstock.policy.balances"),
-    policy.AccountQuery,
-    policy.Balances,
-    POLICY,
-    (GATEWAY, ORCHESTRATOR),
-    repeatable=True,
-)
-
-# Audit -------------------------------------------------------------------------------------------------------------
-
-AUDIT_BATCH = Event(
-    Subject("penstock.audit.{tenant}.{service}"),
-    audit.Batch,
-    AUDIT_LOG,
-    emitted_by=(*DATA_PLANE, POLICY),
-    heard_by=(AUDIT, POLICY),
-)
-AUDIT_SINK = Consumer("notary", AUDIT_LOG, "penstock.audit.*.*", used_by=AUDIT, held_max=256, gather_s=0.05)
-SETTLE_SINK = Consumer("settle", AUDIT_LOG, "penstock.audit.*.*", used_by=POLICY, held_max=256, gather_s=0.05)
-AUDIT_TRAIL = _api("trail", audit.TrailRequest, audit.Trail, AUDIT)
-AUDIT_VERIFY = _api("verify", audit.VerifyRequest, audit.Verified, AUDIT, timeout_s=300.0)
-
 # Buckets -----------------------------------------------------------------------------------------------------------
 
 WORKERS: Bucket[str] = Bucket("workers", str, (ORCHESTRATOR,), (ORCHESTRATOR,), ttl_s=10)
-KEYS = Bucket("keys", policy.Key, (POLICY, AUDIT), SERVICES)
 RELEASES = Bucket("releases", int, (ORCHESTRATOR,), (ORCHESTRATOR,), ttl_s=7 * DAY_S)
 """How often a worker gave a task back without an attempt, by `<stream>.<consumer>.<sequence>`."""
 JOB_INDEX = Bucket("jobs", jobs.JobView, (ORCHESTRATOR,), (ORCHESTRATOR,), ttl_s=30 * DAY_S)
@@ -392,7 +241,7 @@ BLOB_CHUNK = Subject("penstock.blob.{id}.{n}")
 
 ENDPOINTS: dict[str, object] = {
     name: value
-    for name, value in list(globals().items())
+    for name, value in [*vars(governance).items(), *globals().items()]
     if isinstance(value, Call | Stream | Event | Work | Journal | Bucket)
 }
 """Every endpoint by its name here, in order."""

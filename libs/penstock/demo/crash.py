@@ -10,7 +10,8 @@ from penstock.client import job
 from penstock.contracts.ids import partition, run_id
 from penstock.contracts.jobs import JobEvent
 from penstock.contracts.runs import Claimed, StepDone
-from penstock.contracts.subjects import ORCHESTRATOR, RUN_JOURNAL
+from penstock.contracts.services import ORCHESTRATOR
+from penstock.contracts.subjects import RUN_JOURNAL
 from penstock.demo.agent import follow_events
 from penstock.demo.files import DOORS, NIGHT_ROUND
 from penstock.demo.stage import Stage

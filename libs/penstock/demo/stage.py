@@ -12,7 +12,7 @@ import msgspec
 
 from penstock.client import Penstock, Profile, connect
 from penstock.client.profile import FILE_NAME, read_profile
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from penstock.demo.claims import Claims
 from penstock.demo.files import write_files
 from penstock.demo.shop import Shop

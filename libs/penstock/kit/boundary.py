@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from penstock.bus import Bus
 from penstock.contracts.audit import OutcomeRecord
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import POLICY_EVALUATE, POLICY_EVALUATIONS
 from penstock.contracts.ids import is_token
 from penstock.contracts.llm import Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Decision, Question, Questions, Reason
-from penstock.contracts.subjects import POLICY_EVALUATE, POLICY_EVALUATIONS
 from penstock.kit.clock import Clock
 from penstock.kit.metrics import Metrics
 from penstock.kit.recorder import Place, Recorder

@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import KEYS
 from penstock.contracts.ids import is_token
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Key
-from penstock.contracts.subjects import KEYS, POLICY
+from penstock.contracts.services import POLICY
 from penstock.kit.clock import Clock
 from penstock.kit.metrics import Metrics
 

@@ -17,7 +17,7 @@ import msgspec
 from penstock.bus import Bus, BusConfig
 from penstock.bus.micro import Micro
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.subjects import AUDIT_LOG
+from penstock.contracts.stores import AUDIT_LOG
 from penstock.kit.boundary import Boundary
 from penstock.kit.clock import Clock
 from penstock.kit.config import KitConfig

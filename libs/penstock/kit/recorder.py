@@ -15,9 +15,9 @@ import msgspec
 from penstock.bus import Bus
 from penstock.contracts.audit import DECISION, OUTCOME, Batch, DecisionRecord, OutcomeRecord, Record
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import AUDIT_BATCH
 from penstock.contracts.ids import new_id, token
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import AUDIT_BATCH
 from penstock.kit.clock import Clock
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock.contracts.subjects import AUDIT, ROUTER
+from penstock.contracts.services import AUDIT, ROUTER
 from penstock.local.layout import Layout
 from penstock.local.model_server import CHAT_MODEL, EMBEDDING_MODEL
 

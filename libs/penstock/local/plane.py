@@ -10,7 +10,7 @@ from importlib.resources import files
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import SETUP, principals
 from penstock.bus.server_config import BusUser, render
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from penstock.local.broker import Broker, BrokerSettings
 from penstock.local.child import Command
 from penstock.local.environment import Addresses, Environment, has_provider_key, seed_file, wants_local_models

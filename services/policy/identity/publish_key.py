@@ -1,8 +1,8 @@
 """The public half of the key that signs tokens, put where every service looks for it."""
 
 from penstock.bus import Bus
+from penstock.contracts.governance import KEYS
 from penstock.contracts.policy import Key
-from penstock.contracts.subjects import KEYS
 from penstock.kit.identity import Identities
 
 

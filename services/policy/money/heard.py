@@ -6,7 +6,7 @@ The broker knows: all up to the consumer's acknowledged floor was handled by one
 import msgspec
 
 from penstock.bus import Bus
-from penstock.contracts.subjects import SETTLE_SINK
+from penstock.contracts.governance import SETTLE_SINK
 from penstock.kit.clock import Clock
 
 

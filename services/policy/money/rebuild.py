@@ -1,7 +1,7 @@
 """Balances rebuilt from the audit stream, which is the ledger."""
 
 from penstock.bus import Bus
-from penstock.contracts.subjects import AUDIT_BATCH
+from penstock.contracts.governance import AUDIT_BATCH
 from services.policy.money.ledger import Ledger, fold
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from penstock.bus import Stored
 from penstock.contracts.audit import DECISION, OUTCOME, Batch, DecisionRecord, OutcomeRecord, Record
-from penstock.contracts.subjects import AUDIT_BATCH
+from penstock.contracts.governance import AUDIT_BATCH
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
 from services.policy.money.accounts import Accounts

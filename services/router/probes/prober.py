@@ -8,9 +8,9 @@ import random
 
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import POLICY_AUTHENTICATE
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate, Identity
-from penstock.contracts.subjects import POLICY_AUTHENTICATE
 from penstock.kit.clock import Clock
 from penstock.kit.config import Secret
 from penstock.kit.log import Log

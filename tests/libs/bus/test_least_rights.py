@@ -12,7 +12,7 @@ from penstock.bus import Bus, BusConfig, Discard, Item, Release, Stored
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import SETUP, service_grants, setup_grants
 from penstock.bus.server_config import BusUser, render
-from penstock.contracts import subjects
+from penstock.contracts import governance, services, subjects
 from penstock.contracts.audit import Batch
 from penstock.contracts.endpoint import Consumer
 from penstock.contracts.errors import Code, Failure
@@ -45,7 +45,7 @@ class Plane:
 
 @pytest.fixture
 async def plane(tmp_path: Path) -> AsyncIterator[Plane]:
-    users = [BusUser(s, load_or_make(tmp_path / s), service_grants(s)) for s in subjects.SERVICES]
+    users = [BusUser(s, load_or_make(tmp_path / s), service_grants(s)) for s in services.SERVICES]
     users.append(BusUser(SETUP, load_or_make(tmp_path / SETUP), setup_grants()))
     async with nats_server(render(users)) as broker, AsyncExitStack() as stack:
         plane = Plane(broker.url, tmp_path, stack)
@@ -58,20 +58,20 @@ def job(text: str) -> Job:
     return Job("chat", msgspec.Raw(msgspec.json.encode(text)))
 
 
-@pytest.mark.parametrize("name", subjects.SERVICES)
+@pytest.mark.parametrize("name", services.SERVICES)
 async def test_a_service_may_check_its_own_part_of_the_set_up(plane: Plane, name: str) -> None:
     bus = await plane.bus(name)
     assert await bus.drift(name) == []
 
 
-@pytest.mark.parametrize("name", subjects.SERVICES)
+@pytest.mark.parametrize("name", services.SERVICES)
 async def test_a_service_may_not_set_up(plane: Plane, name: str) -> None:
     bus = await plane.bus(name)
     with pytest.raises(Failure):
         await bus.jetstream.ask("STREAM.CREATE.MINE", {"name": "MINE", "subjects": ["mine"]}, dict[str, object], "MINE")
 
 
-@pytest.mark.parametrize("name", subjects.SERVICES)
+@pytest.mark.parametrize("name", services.SERVICES)
 async def test_a_service_may_put_and_get_large_bodies(plane: Plane, name: str) -> None:
     bus = await plane.bus(name)
     assert await bus.blobs.get(await bus.blobs.put(b"x" * 1_000_000)) == b"x" * 1_000_000
@@ -141,7 +141,9 @@ async def test_the_gateway_follows_a_jobs_events(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "consumer"), [("audit", subjects.AUDIT_SINK), ("policy", subjects.SETTLE_SINK)], ids=["audit", "policy"]
+    ("name", "consumer"),
+    [("audit", governance.AUDIT_SINK), ("policy", governance.SETTLE_SINK)],
+    ids=["audit", "policy"],
 )
 async def test_audit_and_policy_listen_to_the_records(plane: Plane, name: str, consumer: Consumer) -> None:
     router, listening = await plane.bus("router"), await plane.bus(name)
@@ -151,8 +153,8 @@ async def test_audit_and_policy_listen_to_the_records(plane: Plane, name: str, c
         got.extend(stored.sequence for stored in batch)
 
     await router.jetstream.store("penstock.audit.acme.router", b"not a record", {}, "bad")
-    await router.emit(subjects.AUDIT_BATCH, Batch([]), Meta(), tenant="acme", service="router")
-    listener = await listening.listen(subjects.AUDIT_BATCH, consumer, handler)
+    await router.emit(governance.AUDIT_BATCH, Batch([]), Meta(), tenant="acme", service="router")
+    listener = await listening.listen(governance.AUDIT_BATCH, consumer, handler)
 
     async def heard() -> None:
         assert got == [2]
@@ -164,5 +166,5 @@ async def test_audit_and_policy_listen_to_the_records(plane: Plane, name: str, c
 async def test_a_service_may_not_write_another_services_records(plane: Plane) -> None:
     router = await plane.bus("router")
     with pytest.raises(Failure) as caught:
-        await router.emit(subjects.AUDIT_BATCH, Batch([]), Meta(), tenant="acme", service="gateway")
+        await router.emit(governance.AUDIT_BATCH, Batch([]), Meta(), tenant="acme", service="gateway")
     assert caught.value.code in (Code.DEADLINE, Code.UNAVAILABLE, Code.DENIED)

@@ -13,7 +13,7 @@ from penstock.bus import Bus, BusConfig
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import SETUP, service_grants, setup_grants, tenant_grants
 from penstock.bus.server_config import BusUser, render
-from penstock.contracts import subjects
+from penstock.contracts import services, stores, subjects
 from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Event, Journal, Stream, Subject, Work
 from penstock.contracts.errors import Code, Failure
 from tests.support.nats_server import NatsServer, nats_server
@@ -58,7 +58,7 @@ class Secured:
 
 @pytest.fixture
 async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
-    users = [BusUser(s, load_or_make(tmp_path / s), service_grants(s)) for s in subjects.SERVICES]
+    users = [BusUser(s, load_or_make(tmp_path / s), service_grants(s)) for s in services.SERVICES]
     users += [
         BusUser(f"tenant-{t}", load_or_make(tmp_path / f"tenant-{t}"), tenant_grants(t)) for t in ("acme", "umbrella")
     ]
@@ -122,7 +122,7 @@ async def settle(client: Client) -> None:
     await client.flush()
 
 
-PRINCIPALS = [*subjects.SERVICES, "tenant-acme"]
+PRINCIPALS = [*services.SERVICES, "tenant-acme"]
 
 
 @pytest.mark.parametrize("name", PRINCIPALS)
@@ -154,7 +154,7 @@ async def test_a_principal_may_hear_what_the_table_says_and_nothing_else(secured
 
 ADMINISTRATION = [
     f"$JS.API.{verb}.{store.name}"
-    for store in subjects.STORES
+    for store in stores.STORES
     for verb in (
         "STREAM.CREATE",
         "STREAM.UPDATE",
@@ -180,7 +180,7 @@ async def test_nobody_but_set_up_administers_streams(secured: Secured, name: str
 @pytest.mark.parametrize("name", PRINCIPALS)
 async def test_nobody_listens_in_on_others(secured: Secured, name: str) -> None:
     client = await secured.connect(name)
-    others = [f"_INBOX.{s}.>" for s in subjects.SERVICES if s != name]
+    others = [f"_INBOX.{s}.>" for s in services.SERVICES if s != name]
     for subject in [
         *others,
         ">",

@@ -7,7 +7,7 @@ import pytest
 
 from penstock.bus import Bus, BusConfig
 from penstock.bus.setup import Setup, Table, table_of, whole_table
-from penstock.contracts import subjects
+from penstock.contracts import services, stores, subjects
 from penstock.contracts.endpoint import Consumer, StreamStore
 from penstock.contracts.errors import Code, Failure
 from tests.support.nats_server import NatsServer
@@ -39,8 +39,8 @@ async def test_everything_in_the_table_is_made_and_then_nothing_drifts(nats_url:
         assert done[0] == "stream JOBS: made"
         assert "bucket workers: made" in done
         assert "consumer admit: made" in done
-        assert len(done) == len(subjects.STORES) + len(whole_table().buckets) + len(subjects.CONSUMERS)
-        for service in subjects.SERVICES:
+        assert len(done) == len(stores.STORES) + len(whole_table().buckets) + len(subjects.CONSUMERS)
+        for service in services.SERVICES:
             assert await bus.drift(service) == []
 
 

@@ -2,7 +2,7 @@
 
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.errors import Failure
-from penstock.contracts.subjects import ORCHESTRATOR
+from penstock.contracts.services import ORCHESTRATOR
 from tests.support.eventually import eventually
 from tests.support.nats_server import NatsServer
 from tests.support.process import module_process

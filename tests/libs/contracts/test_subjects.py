@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.contracts import subjects
+from penstock.contracts import services, stores, subjects
 from penstock.contracts.endpoint import (
     TENANT_CLIENT,
     Bucket,
@@ -20,9 +20,9 @@ from penstock.contracts.endpoint import (
     Work,
 )
 
-KNOWN = {*subjects.SERVICES, TENANT_CLIENT}
+KNOWN = {*services.SERVICES, TENANT_CLIENT}
 BUCKETS = [endpoint for endpoint in subjects.ENDPOINTS.values() if isinstance(endpoint, Bucket)]
-STORES = [*subjects.STORES, *(bucket.store for bucket in BUCKETS)]
+STORES = [*stores.STORES, *(bucket.store for bucket in BUCKETS)]
 
 
 def stored(endpoint: object) -> StreamStore | None:
@@ -80,11 +80,11 @@ def test_an_endpoint_has_somebody_on_both_sides(name: str) -> None:
     endpoint = subjects.ENDPOINTS[name]
     match endpoint:
         case Call() | Stream():
-            assert endpoint.answered_by in subjects.SERVICES and endpoint.called_by
+            assert endpoint.answered_by in services.SERVICES and endpoint.called_by
         case Event():
             assert endpoint.emitted_by and endpoint.heard_by
         case Work():
-            assert endpoint.assigned_by and endpoint.consumer.used_by in subjects.SERVICES
+            assert endpoint.assigned_by and endpoint.consumer.used_by in services.SERVICES
         case Journal() | Bucket():
             assert endpoint.written_by
 
@@ -137,11 +137,11 @@ def test_names_of_streams_buckets_and_consumers_are_used_once() -> None:
 @pytest.mark.parametrize("consumer", subjects.CONSUMERS, ids=lambda consumer: consumer.name)
 def test_a_consumer_filters_what_its_stream_captures(consumer: Consumer) -> None:
     assert not consumer.filter or any(covers(filter, consumer.filter) for filter in consumer.store.subjects)
-    assert consumer.used_by in subjects.SERVICES
+    assert consumer.used_by in services.SERVICES
 
 
 def test_a_work_queue_has_one_consumer() -> None:
-    for store in subjects.STORES:
+    for store in stores.STORES:
         if store.work_queue:
             assert sum(consumer.store is store for consumer in subjects.CONSUMERS) == 1
 
@@ -158,9 +158,9 @@ def test_what_a_tenant_may_use_has_the_tenant_in_its_subject(name: str) -> None:
 
 
 def test_what_tenants_publish_is_erased_by_no_header() -> None:
-    assert subjects.JOB.consumer.store is subjects.JOBS
-    assert subjects.JOBS.deny_delete and subjects.JOBS.deny_purge
-    assert not subjects.JOBS.ttl and not subjects.JOBS.schedules
+    assert subjects.JOB.consumer.store is stores.JOBS
+    assert stores.JOBS.deny_delete and stores.JOBS.deny_purge
+    assert not stores.JOBS.ttl and not stores.JOBS.schedules
 
 
 @pytest.mark.parametrize("name", sorted(subjects.ENDPOINTS))
@@ -184,7 +184,7 @@ def test_a_task_of_an_older_version_is_understood() -> None:
 
 
 def test_the_audit_stream_forgets_nothing() -> None:
-    log = subjects.AUDIT_LOG
+    log = stores.AUDIT_LOG
     assert log.deny_delete and log.deny_purge and log.discard_new
     assert (log.max_age_s, log.max_bytes, log.ttl, log.schedules) == (0, 0, False, False)
 

@@ -10,6 +10,7 @@ import pytest
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import OutcomeRecord
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import AUDIT_BATCH, POLICY_EVALUATE, POLICY_EVALUATIONS
 from penstock.contracts.llm import Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import (
@@ -22,7 +23,6 @@ from penstock.contracts.policy import (
     Questions,
     Reason,
 )
-from penstock.contracts.subjects import AUDIT_BATCH, POLICY_EVALUATE, POLICY_EVALUATIONS
 from penstock.kit.boundary import Boundary, Settlement
 from penstock.kit.clock import SystemClock
 from penstock.kit.log import Log

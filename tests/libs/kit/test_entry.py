@@ -12,9 +12,11 @@ from penstock.bus import Bus, Discard, Item, Release, Stored
 from penstock.bus.work import Bad
 from penstock.contracts.audit import Batch
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import AUDIT_BATCH, AUDIT_SINK
 from penstock.contracts.jobs import Job
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import AUDIT, AUDIT_BATCH, AUDIT_SINK, JOB, ORCHESTRATOR
+from penstock.contracts.services import AUDIT, ORCHESTRATOR
+from penstock.contracts.subjects import JOB
 from penstock.kit.config import KitConfig
 from penstock.kit.entry import Endpoint
 from penstock.kit.lifecycle import Build, Host

@@ -8,8 +8,8 @@ import pytest
 from penstock.bus import Bus, BusConfig
 from penstock.bus.limits import JetStreamLimits
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import KEYS
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import KEYS
 from penstock.kit.clock import SystemClock
 from penstock.kit.identity import Account, Claims, Identities
 from penstock.kit.metrics import Metrics

@@ -9,8 +9,8 @@ import pytest
 from penstock.bus import Bus, Stored
 from penstock.contracts.audit import Batch, DecisionRecord, OutcomeRecord, Record, Who
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import AUDIT_BATCH
 from penstock.contracts.ids import InvalidToken
-from penstock.contracts.subjects import AUDIT_BATCH
 from penstock.kit.clock import SystemClock
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics

@@ -11,9 +11,10 @@ import pytest
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import Batch
 from penstock.contracts.errors import Failure
+from penstock.contracts.governance import AUDIT_BATCH
 from penstock.contracts.jobs import Job
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import AUDIT_BATCH, JOB
+from penstock.contracts.subjects import JOB
 from tests.support.echo import ONCE, Ask, Said
 from tests.support.nats_server import NatsServer
 from tests.support.process import ModuleProcess, module_process

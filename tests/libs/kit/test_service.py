@@ -10,7 +10,7 @@ import pytest
 from penstock.bus import Bus, BusConfig, Sender
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import ROUTER
+from penstock.contracts.services import ROUTER
 from penstock.kit.clock import SystemClock
 from penstock.kit.lifecycle import Host
 from penstock.kit.log import Log

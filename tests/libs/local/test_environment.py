@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from penstock.contracts.subjects import SERVICES
+from penstock.contracts.services import SERVICES
 from penstock.kit.config import KitConfig, load, unknown_names
 from penstock.local.environment import Addresses, Environment, has_provider_key
 from penstock.local.layout import Layout

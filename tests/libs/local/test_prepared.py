@@ -8,7 +8,8 @@ from penstock.bus import Bus, BusConfig
 from penstock.contracts.errors import Failure
 from penstock.contracts.jobs import TokenFrame
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import JOB_TOKEN, ORCHESTRATOR
+from penstock.contracts.services import ORCHESTRATOR
+from penstock.contracts.subjects import JOB_TOKEN
 from penstock.local.child import StartFailed
 from penstock.local.prepared import SetUp
 from tests.support.eventually import eventually

@@ -13,7 +13,7 @@ import pytest
 
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.subjects import AUDIT_SINK
+from penstock.contracts.governance import AUDIT_SINK
 from penstock.kit.clock import SystemClock
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics

@@ -14,8 +14,10 @@ import pytest
 from penstock.bus import Bus
 from penstock.contracts.audit import Batch, Record, TrailRequest, Verified, VerifyRequest
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import AUDIT_BATCH, AUDIT_TRAIL, AUDIT_VERIFY, KEYS
 from penstock.contracts.meta import Meta
-from penstock.contracts.subjects import AUDIT, AUDIT_BATCH, AUDIT_LOG, AUDIT_TRAIL, AUDIT_VERIFY, KEYS
+from penstock.contracts.services import AUDIT
+from penstock.contracts.stores import AUDIT_LOG
 from penstock.kit.clock import SystemClock
 from penstock.kit.lifecycle import Host
 from penstock.kit.log import Log

@@ -14,15 +14,10 @@ from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import DECISION, DecisionRecord
 from penstock.contracts.context import Append, Appended, Found, Ingest, Ingested, Search, Turn
 from penstock.contracts.errors import Failure
+from penstock.contracts.governance import AUDIT_BATCH, POLICY_AUTHENTICATE
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate
-from penstock.contracts.subjects import (
-    AUDIT_BATCH,
-    CONTEXT_APPEND,
-    CONTEXT_INGEST,
-    CONTEXT_SEARCH,
-    POLICY_AUTHENTICATE,
-)
+from penstock.contracts.subjects import CONTEXT_APPEND, CONTEXT_INGEST, CONTEXT_SEARCH
 from penstock.kit.config import Secret
 from penstock.kit.lifecycle import Host
 from penstock.kit.log import Log

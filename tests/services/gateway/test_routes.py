@@ -5,7 +5,7 @@ import re
 import httpx
 
 from penstock.bus import Bus, BusConfig
-from penstock.contracts.subjects import GATEWAY
+from penstock.contracts.services import GATEWAY
 from services.gateway.app import routes
 from services.gateway.config import Config
 from services.gateway.handlers import Handlers

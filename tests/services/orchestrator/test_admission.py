@@ -9,7 +9,8 @@ from penstock.bus.setup import Setup, Table
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import job_id, run_id
 from penstock.contracts.jobs import Job, JobEvent, JobListRequest, JobRef, JobView
-from penstock.contracts.subjects import DLQ, JOB, JOB_CANCEL, JOB_GET, JOB_LIST, JOB_PUBLISH, JOB_SUBMIT, JOBS
+from penstock.contracts.stores import DLQ, JOBS
+from penstock.contracts.subjects import JOB, JOB_CANCEL, JOB_GET, JOB_LIST, JOB_PUBLISH, JOB_SUBMIT
 from services.orchestrator.config import Config
 from tests.services.orchestrator.conftest import Start
 from tests.services.orchestrator.test_jobs import job

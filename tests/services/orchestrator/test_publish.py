@@ -17,7 +17,8 @@ from penstock.client import Penstock, job
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import job_id
 from penstock.contracts.jobs import JobListRequest, JobView
-from penstock.contracts.subjects import DLQ, JOB_LIST, JOBS
+from penstock.contracts.stores import DLQ, JOBS
+from penstock.contracts.subjects import JOB_LIST
 from penstock.kit.log import Log
 from penstock.kit.service import running
 from services.orchestrator.config import Config

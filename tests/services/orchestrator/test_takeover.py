@@ -13,7 +13,8 @@ from penstock.contracts.ids import partition, run_id
 from penstock.contracts.jobs import JobRef, JobView
 from penstock.contracts.meta import Meta
 from penstock.contracts.runs import AnyRunEvent, Cancelled, Claimed, Completed, Created, RunInput, StepDone
-from penstock.contracts.subjects import DLQ, JOB_CANCEL, RUN_INPUT, RUN_JOURNAL
+from penstock.contracts.stores import DLQ
+from penstock.contracts.subjects import JOB_CANCEL, RUN_INPUT, RUN_JOURNAL
 from services.orchestrator.config import Config
 from tests.services.orchestrator.conftest import Start
 from tests.services.orchestrator.test_jobs import job, output

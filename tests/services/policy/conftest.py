@@ -9,6 +9,7 @@ import pytest
 
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import DECISION, Batch, DecisionRecord, OutcomeRecord, Record
+from penstock.contracts.governance import AUDIT_BATCH, POLICY_AUTHENTICATE, POLICY_BALANCES, POLICY_EVALUATE
 from penstock.contracts.ids import new_id
 from penstock.contracts.llm import Usage
 from penstock.contracts.meta import Meta
@@ -24,7 +25,6 @@ from penstock.contracts.policy import (
     Question,
     Reserve,
 )
-from penstock.contracts.subjects import AUDIT_BATCH, POLICY_AUTHENTICATE, POLICY_BALANCES, POLICY_EVALUATE
 from penstock.kit.config import Secret
 from penstock.kit.lifecycle import Host
 from penstock.kit.log import Log

@@ -7,9 +7,9 @@ import pytest
 
 from penstock.contracts.audit import OUTCOME, OutcomeRecord
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import POLICY_EVALUATIONS
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Question, Questions
-from penstock.contracts.subjects import POLICY_EVALUATIONS
 from penstock.kit.store import Store
 from tests.services.policy.conftest import Plane, complete
 from tests.support.eventually import eventually

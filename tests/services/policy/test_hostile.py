@@ -10,10 +10,10 @@ import pytest
 
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import KEYS, TOKEN
 from penstock.contracts.jobs import TokenReply, TokenRequest
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question, Reserve
-from penstock.contracts.subjects import KEYS, TOKEN
 from services.policy.identity.key_file import revoke_key
 from tests.services.policy.conftest import Plane, call_tool, complete
 from tests.support.eventually import eventually

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import KEYS, POLICY_EVALUATIONS
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Balance, Questions
-from penstock.contracts.subjects import KEYS, POLICY_EVALUATIONS
 from penstock.kit.store import Store
 from tests.services.policy.conftest import Plane, call_tool, complete
 from tests.support.eventually import eventually

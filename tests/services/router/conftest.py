@@ -11,16 +11,11 @@ import yaml
 
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import DECISION, OUTCOME, DecisionRecord, OutcomeRecord, Record
+from penstock.contracts.governance import AUDIT_BATCH, POLICY_AUTHENTICATE, POLICY_BALANCES
 from penstock.contracts.llm import Completion, CompletionEnd, CompletionRequest
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import AccountQuery, Authenticate, Balance
-from penstock.contracts.subjects import (
-    AUDIT_BATCH,
-    LLM_COMPLETE,
-    LLM_STREAM,
-    POLICY_AUTHENTICATE,
-    POLICY_BALANCES,
-)
+from penstock.contracts.subjects import LLM_COMPLETE, LLM_STREAM
 from penstock.kit.config import Secret
 from penstock.kit.lifecycle import Host
 from penstock.kit.log import Log

@@ -14,9 +14,10 @@ from aiohttp import web
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import DECISION, OUTCOME, DecisionRecord, OutcomeRecord, Record
 from penstock.contracts.errors import Failure
+from penstock.contracts.governance import AUDIT_BATCH, POLICY_AUTHENTICATE
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate
-from penstock.contracts.subjects import AUDIT_BATCH, POLICY_AUTHENTICATE, TOOL_CALL, TOOL_LIST
+from penstock.contracts.subjects import TOOL_CALL, TOOL_LIST
 from penstock.contracts.tools import ToolCall, ToolListRequest, ToolResult
 from penstock.kit.config import Secret
 from penstock.kit.lifecycle import Host

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import POLICY_DELEGATE
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Delegate, Identity
-from penstock.contracts.subjects import POLICY_DELEGATE
 from services.policy.identity.key_file import revoke_key
 from tests.services.policy.conftest import Plane, call_tool, complete
 from tests.support.eventually import eventually

@@ -12,7 +12,7 @@ from joserfc.jwk import OKPKey
 
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.subjects import KEYS
+from penstock.contracts.governance import KEYS
 from penstock.kit.clock import SystemClock
 from penstock.kit.identity import Account, Claims, Identities
 from penstock.kit.metrics import Metrics

@@ -4,13 +4,12 @@ services as one likes, and after losses of the store at any moment. Nothing is a
 import asyncio
 import random
 
-from tests.services.policy.money.test_books import SOON, equal
-
 from penstock.contracts.errors import Failure
 from penstock.contracts.ids import new_id
 from penstock.kit.store import Store
 from services.policy.money.ledger import Balance
 from tests.services.policy.conftest import Plane, complete
+from tests.services.policy.money.test_books import SOON, equal
 from tests.support.eventually import eventually
 
 BUDGET_USD = 1.0

@@ -4,11 +4,11 @@ entry in the books."""
 import asyncio
 
 import pytest
-from tests.services.policy.money.test_books import SOON, environment, equal
 
 from penstock.contracts.errors import Failure
 from services.policy.money.ledger import Balance
 from tests.services.policy.conftest import Plane, complete
+from tests.services.policy.money.test_books import SOON, environment, equal
 from tests.support.eventually import eventually
 from tests.support.process import module_process
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.services.policy.money.test_ledger import decided
 
 from penstock.contracts.audit import DECISION, OUTCOME, DecisionRecord, OutcomeRecord, Record
 from penstock.contracts.llm import Usage
@@ -16,6 +15,7 @@ from penstock.kit.store import Store
 from services.policy.money.accounts import Accounts, Hold
 from services.policy.money.ledger import Balance, Ledger, Recorded, fold, reserved, spent
 from services.policy.money.limits import Pot
+from tests.services.policy.money.test_ledger import decided
 from tests.support.clock import HandClock
 from tests.support.valkey_server import ValkeyServer, valkey_server
 

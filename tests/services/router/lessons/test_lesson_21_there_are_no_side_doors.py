@@ -21,6 +21,7 @@ from penstock.contracts.llm import (
     ResumeRequest,
 )
 from penstock.contracts.meta import Meta
+from penstock.contracts.services import ROUTER
 from penstock.contracts.subjects import (
     ENDPOINTS,
     LLM_COMPLETE,
@@ -32,7 +33,6 @@ from penstock.contracts.subjects import (
     LLM_RESPONSE_GET,
     LLM_RESUME,
     LLM_STREAM,
-    ROUTER,
 )
 from penstock.kit.config import Secret
 from services.policy.money.limits import LimitsRefused, parse_limits

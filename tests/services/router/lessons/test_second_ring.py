@@ -9,10 +9,11 @@ import pytest
 
 from penstock.bus import Bus
 from penstock.contracts.errors import Failure
+from penstock.contracts.governance import POLICY_AUTHENTICATE
 from penstock.contracts.llm import Completion, CompletionRequest
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate
-from penstock.contracts.subjects import LLM_COMPLETE, POLICY_AUTHENTICATE
+from penstock.contracts.subjects import LLM_COMPLETE
 from penstock.kit.config import Secret
 from services.policy.identity.key_file import create_key
 from services.policy.identity.keys import ApiKey

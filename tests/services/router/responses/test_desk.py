@@ -8,7 +8,8 @@ import pytest
 
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.llm import ResponseDeleted, ResponseRef
-from penstock.contracts.subjects import LLM_RESPONSE_DELETE, LLM_RESPONSE_GET, ROUTER
+from penstock.contracts.services import ROUTER
+from penstock.contracts.subjects import LLM_RESPONSE_DELETE, LLM_RESPONSE_GET
 from penstock.kit.log import Log
 from penstock.kit.service import Parts, Service, answer, running
 from penstock.kit.store import Store

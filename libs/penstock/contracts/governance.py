@@ -1,0 +1,79 @@
+"""The map's part that policy and audit answer; subjects.py has the rest, and the table of all."""
+
+from penstock.contracts import audit, jobs, policy
+from penstock.contracts.api import api
+from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Consumer, Event, Subject
+from penstock.contracts.services import AUDIT, DATA_PLANE, GATEWAY, ORCHESTRATOR, POLICY, ROUTER, SERVICES
+from penstock.contracts.stores import AUDIT_LOG
+
+# Policy ------------------------------------------------------------------------------------------------------------
+
+POLICY_AUTHENTICATE = Call(
+    Subject("penstock.policy.authenticate"),
+    policy.Authenticate,
+    policy.Identity,
+    POLICY,
+    # the router for its probes, with a key of its own
+    (GATEWAY, ROUTER),
+    timeout_s=10.0,
+    repeatable=True,
+)
+POLICY_EVALUATE = Call(
+    Subject("penstock.policy.evaluate"),
+    policy.Question,
+    policy.Decision,
+    POLICY,
+    DATA_PLANE,
+    timeout_s=10.0,
+    repeatable=True,
+)
+POLICY_EVALUATIONS = Call(
+    Subject("penstock.policy.evaluations"),
+    policy.Questions,
+    policy.Decisions,
+    POLICY,
+    DATA_PLANE,
+    timeout_s=10.0,
+    repeatable=True,
+)
+POLICY_DELEGATE = Call(
+    Subject("penstock.policy.delegate"),
+    policy.Delegate,
+    policy.Identity,
+    POLICY,
+    (ORCHESTRATOR,),
+    timeout_s=10.0,
+    repeatable=True,
+)
+POLICY_BALANCES = Call(
+    Subject("penstock.policy.balances"),
+    policy.AccountQuery,
+    policy.Balances,
+    POLICY,
+    (GATEWAY, ORCHESTRATOR),
+    repeatable=True,
+)
+
+TOKEN = Call(
+    Subject("penstock.v1.{tenant}.api.token"),
+    jobs.TokenRequest,
+    jobs.TokenReply,
+    POLICY,
+    (TENANT_CLIENT,),
+    repeatable=True,
+)
+KEYS = Bucket("keys", policy.Key, (POLICY, AUDIT), SERVICES)
+
+# Audit -------------------------------------------------------------------------------------------------------------
+
+AUDIT_BATCH = Event(
+    Subject("penstock.audit.{tenant}.{service}"),
+    audit.Batch,
+    AUDIT_LOG,
+    emitted_by=(*DATA_PLANE, POLICY),
+    heard_by=(AUDIT, POLICY),
+)
+AUDIT_SINK = Consumer("notary", AUDIT_LOG, "penstock.audit.*.*", used_by=AUDIT, held_max=256, gather_s=0.05)
+SETTLE_SINK = Consumer("settle", AUDIT_LOG, "penstock.audit.*.*", used_by=POLICY, held_max=256, gather_s=0.05)
+AUDIT_TRAIL = api("trail", audit.TrailRequest, audit.Trail, AUDIT)
+AUDIT_VERIFY = api("verify", audit.VerifyRequest, audit.Verified, AUDIT, timeout_s=300.0)
