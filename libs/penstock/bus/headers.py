@@ -37,6 +37,8 @@ def meta_headers(meta: Meta) -> dict[str, str]:
         fields[names.STEP] = meta.step
     if meta.epoch:
         fields[names.EPOCH] = str(meta.epoch)
+    if meta.taint:
+        fields[names.TAINT] = ",".join(meta.taint)
     return fields
 
 
@@ -58,12 +60,14 @@ def headers_meta(fields: Mapping[str, str]) -> Meta:
             job=get(names.JOB, ""),
             step=get(names.STEP, ""),
             epoch=int(get(names.EPOCH, 0)),
+            taint=tuple(get(names.TAINT, "").split(",")) if names.TAINT in fields else (),
         )
     except ValueError as error:
         raise Failure(Code.INVALID, "a header that must be a number is none") from error
     if not math.isfinite(meta.deadline):
         raise Failure(Code.INVALID, "a header that must be a number is none")
-    for text in (meta.request, meta.tenant, meta.traceparent, meta.idempotency_key, meta.job, meta.step):
+    texts = (meta.request, meta.tenant, meta.traceparent, meta.idempotency_key, meta.job, meta.step)
+    for text in (*texts, ",".join(meta.taint)):
         if len(text) > FIELD_MAX_CHARACTERS:
             raise Failure(Code.INVALID, f"a header is longer than {FIELD_MAX_CHARACTERS} characters")
     return meta

@@ -3,7 +3,7 @@
 import msgspec
 
 from penstock.contracts.llm import Usage
-from penstock.contracts.policy import EffectName, Reason
+from penstock.contracts.policy import EffectName, Fact, Reason
 
 DECISION = "penstock.decision.v1"
 OUTCOME = "penstock.outcome.v1"
@@ -18,7 +18,14 @@ class Who(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Written before the action may start."""
+    """Written before the action may start. From `at` on: what the policies could look at, so that it can be explained
+    and asked again; never content, and bounded.
+
+    `at`: when it was asked, Unix seconds (0: by an older version, which kept none of this). `properties`: the
+    resource's; `facts`: the question's; `cost_nano`, `tokens`: the worst case that was told. `withheld`: names of
+    facts that are cut or left out here. `approval`: what it waits for, was refused by or is permitted by; `approvers`:
+    who approved it.
+    """
 
     decision: str
     attempt: str
@@ -34,11 +41,25 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     accounts: tuple[str, ...] = ()
     reserved_nano: int = 0
     reserved_tokens: int = 0
+    reserved_requests: int = 0
+    reserved_slots: int = 0
     outcome_due: float = 0.0
     request: str = ""
     job: str = ""
     step: str = ""
     traceparent: str = ""
+    at: float = 0.0
+    scopes: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    team: str = ""
+    run: str = ""
+    properties: dict[str, Fact] = {}
+    facts: dict[str, Fact] = {}
+    cost_nano: int = 0
+    tokens: int = 0
+    withheld: tuple[str, ...] = ()
+    approval: str = ""
+    approvers: tuple[str, ...] = ()
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,7 +68,7 @@ class OutcomeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     Of a model call: `surface` and `wire` are the caller's protocol and the provider's, `losses` the fields that a
     translation between them did not carry, `reason` why this deployment was chosen, `cached` "exact", "semantic" or
     "shared" for an answer that no provider gave, `saved_nano` what it would have cost, `template` the prompt template
-    as name@version.
+    as name@version. `applied`: what was done for the permit's obligations, and how often; never a value.
     """
 
     decision: str
@@ -73,6 +94,7 @@ class OutcomeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     cached: str = ""
     saved_nano: int = 0
     template: str = ""
+    applied: dict[str, int] = {}
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -14,6 +14,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     idempotency_key: the same key twice has one effect.
     job, step: the job and its step that this action belongs to; empty for a direct call at the edge.
     epoch: the run's claim number; an executor refuses one lower than it has seen for that run.
+    taint: labels of what the run has read that others wrote, sorted; set by who carries the run out.
     """
 
     request: str = ""
@@ -25,6 +26,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     job: str = ""
     step: str = ""
     epoch: int = 0
+    taint: tuple[str, ...] = ()
 
 
 REQUEST = "Penstock-Request"
@@ -36,6 +38,7 @@ IDEMPOTENCY_KEY = "Penstock-Idempotency-Key"
 JOB = "Penstock-Job"
 STEP = "Penstock-Step"
 EPOCH = "Penstock-Epoch"
+TAINT = "Penstock-Taint"
 
 BLOB = "Penstock-Blob"
 """The body is elsewhere: `<blob id>:<bytes>`."""

@@ -1,7 +1,7 @@
 """The enforcement, written once: no action without a decision, one outcome per attempt; in doubt, nothing."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
@@ -18,6 +18,7 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Decision, Question, Questions, Reason
 from penstock.kit.clock import Clock
 from penstock.kit.metrics import Metrics
+from penstock.kit.obligations import NONE, BadObligation, Obligations, merge
 from penstock.kit.recorder import Place, Recorder
 
 RESOURCE_MAX_CHARACTERS = 256
@@ -53,17 +54,27 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Action:
-    """One permitted attempt under way. What was settled last is what the outcome record says."""
+    """One permitted attempt under way. What was settled last is what the outcome record says.
 
-    __slots__ = ("_settled", "decision")
+    `obligations`: what the permit obliges to, all of it within what this service honours.
+    """
 
-    def __init__(self, decision: Decision) -> None:
+    __slots__ = ("_applied", "_settled", "decision", "obligations")
+
+    def __init__(self, decision: Decision, obligations: Obligations) -> None:
         self.decision = decision
+        self.obligations = obligations
         self._settled = Settlement()
+        self._applied: dict[str, int] = {}
 
     def settle(self, settlement: Settlement) -> None:
         """Call it again when more is known."""
         self._settled = settlement
+
+    def applied(self, counts: Mapping[str, int]) -> None:
+        """What was done for the obligations: names and how often, for the outcome record. Adds to what was said."""
+        for name, count in counts.items():
+            self._applied[name] = self._applied.get(name, 0) + count
 
     def _end(self, error: BaseException | None) -> tuple[str, str]:
         """Status and code by how the block ended."""
@@ -106,6 +117,7 @@ class Action:
             cached=settled.cached,
             saved_nano=settled.saved_nano,
             template=_short(settled.template),
+            applied=dict(sorted(self._applied.items())),
         )
 
 
@@ -127,32 +139,36 @@ class Boundary:
 
         Raises Failure(UNAVAILABLE) when there is no decision (fail closed), or what the token was refused for.
         """
-        return self._effective(await self._ask(question, meta))
+        return self._effective(await self._ask(question, meta), self._honours)
 
     async def evaluate_many(self, questions: list[Question], meta: Meta) -> list[Decision]:
         """A decision for each question, in order. For filtering lists: nothing is reserved. Raises as `evaluate`."""
         if not questions:
             return []
         try:
-            answer = await self._bus.call(POLICY_EVALUATIONS, Questions(questions), meta)
+            asked = Questions([with_taint(question, meta) for question in questions])
+            answer = await self._bus.call(POLICY_EVALUATIONS, asked, meta)
         except Failure as failure:
             raise self._closed(failure, meta) from failure
         if len(answer.evaluations) != len(questions):
             raise self._closed(Failure(Code.INTERNAL), meta)
-        return [self._effective(decision) for decision in answer.evaluations]
+        return [self._effective(decision, self._honours) for decision in answer.evaluations]
 
-    def action(self, question: Question, meta: Meta) -> AbstractAsyncContextManager[Action]:
-        """`async with boundary.action(question, meta) as action:` does the action inside and settles it.
+    def action(
+        self, question: Question, meta: Meta, *, honours: frozenset[str] | None = None
+    ) -> AbstractAsyncContextManager[Action]:
+        """`async with boundary.action(question, meta) as action:` does the action inside and settles it. `honours`: the
+        obligations that can be carried out here, where that is not all that this service can.
 
         Raises Failure with the decision's code, reasons and id when policy refuses, UNAVAILABLE when there is no
         decision or no room to record the outcome. However the block ends, exactly one outcome is recorded.
         """
-        return _Attempt(self, question, meta)
+        return _Attempt(self, question, meta, self._honours if honours is None else honours)
 
     async def _ask(self, question: Question, meta: Meta) -> Decision:
         began = self._clock.monotonic()
         try:
-            decision = await self._bus.call(POLICY_EVALUATE, question, meta)
+            decision = await self._bus.call(POLICY_EVALUATE, with_taint(question, meta), meta)
         except Failure as failure:
             raise self._closed(failure, meta) from failure
         if not is_token(decision.context.id) or not is_token(decision.context.tenant or meta.tenant):
@@ -168,8 +184,8 @@ class Boundary:
         self._forsaken.add(task)
         task.add_done_callback(self._forsaken.discard)
 
-    def _effective(self, decision: Decision) -> Decision:
-        if decision.decision and (unmet := unmet_obligation(decision, self._honours)):
+    def _effective(self, decision: Decision, honours: frozenset[str]) -> Decision:
+        if decision.decision and (unmet := unmet_obligation(decision, honours)):
             self._metrics.fail_closed.add("obligation")
             return refused_for(decision, unmet)
         return decision
@@ -187,10 +203,11 @@ class Boundary:
 class _Attempt(AbstractAsyncContextManager[Action]):
     """From the question to the outcome."""
 
-    __slots__ = ("_action", "_began", "_boundary", "_meta", "_place", "_question")
+    __slots__ = ("_action", "_began", "_boundary", "_honours", "_meta", "_place", "_question")
 
-    def __init__(self, boundary: Boundary, question: Question, meta: Meta) -> None:
+    def __init__(self, boundary: Boundary, question: Question, meta: Meta, honours: frozenset[str]) -> None:
         self._boundary = boundary
+        self._honours = honours
         self._question = question
         self._meta = meta
 
@@ -208,9 +225,9 @@ class _Attempt(AbstractAsyncContextManager[Action]):
             self._place.give_back()
             raise
         self._began = boundary._clock.monotonic()
-        self._action = Action(decision)
-        effective = boundary._effective(decision)
+        effective = boundary._effective(decision, self._honours)
         refusal = refusal_of(effective)
+        self._action = Action(decision, NONE if refusal else merge(decision.context.obligations))
         if refusal is None:
             return self._action
         if decision.decision:
@@ -227,7 +244,7 @@ class _Attempt(AbstractAsyncContextManager[Action]):
         try:
             decision = await boundary._ask(self._question, meta)
             if decision.decision:
-                self._action = Action(decision)
+                self._action = Action(decision, NONE)
                 self._record(asyncio.CancelledError())
         except Failure:
             return
@@ -261,10 +278,22 @@ def resource_name(question: Question) -> str:
     return f'{question.resource.type}::"{question.resource.id[:RESOURCE_MAX_CHARACTERS]}"'
 
 
+def with_taint(question: Question, meta: Meta) -> Question:
+    """The question with what the run has read, which every action of the run is judged by."""
+    if not meta.taint:
+        return question
+    return replace(question, context={**question.context, "taint": list(meta.taint), "tainted": True})
+
+
 def unmet_obligation(decision: Decision, honours: frozenset[str]) -> str:
-    """The first obligation (`name` or `name:arguments`) that is not honoured here, "" when all are."""
-    for obligation in decision.context.obligations:
+    """The first obligation (`name` or `name:arguments`) that is not honoured here, or cannot be together with those
+    before it; "" when all are."""
+    for number, obligation in enumerate(decision.context.obligations, 1):
         if obligation.partition(":")[0] not in honours:
+            return obligation
+        try:
+            merge(decision.context.obligations[:number])
+        except BadObligation:
             return obligation
     return ""
 
@@ -292,4 +321,5 @@ def refusal_of(decision: Decision) -> Failure | None:
         retry_after_s=context.retry_after_s,
         decision=context.id,
         reasons=reasons,
+        approval=context.approval,
     )

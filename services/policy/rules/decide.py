@@ -10,19 +10,22 @@ import msgspec
 
 from penstock.contracts.errors import Code
 from penstock.contracts.policy import EffectName, Reason, Reserve
+from penstock.kit.obligations import BadObligation, merge
 from services.policy.money.limits import AMOUNT_MAX
 
 UnknownPrice = Literal["deny", "estimate", "free"]
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One policy, by its annotations. `permits` is False for a forbid."""
+    """One policy, by its annotations. `permits` is False for a forbid. `approval`: the group that must approve,
+    within `approval_s` (0: as is set for all)."""
 
     id: str
     permits: bool
     reason: str = ""
     obligations: tuple[str, ...] = ()
     approval: str = ""
+    approval_s: float = 0.0
     shadow: bool = False
 
     def why(self) -> Reason:
@@ -40,12 +43,17 @@ class Ruling(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What policy says of an action, before any budget is asked."""
+    """What policy says of an action, before any budget is asked. `groups` must all approve what is held, within
+    `approval_s`; `approval` is the one that this stands on, `approvers` who gave it."""
 
     effect: EffectName
     code: str = ""
     reasons: tuple[Reason, ...] = ()
     obligations: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    approval_s: float = 0.0
+    approval: str = ""
+    approvers: tuple[str, ...] = ()
 
     @property
     def permits(self) -> bool:
@@ -87,10 +95,15 @@ def _permitted(ruling: Ruling, reasons: tuple[Reason, ...], known: frozenset[str
         return refuse(
             Code.DENIED, *(Reason("obligation", f"nobody here can carry out {one[:80]!r}") for one in unknown)
         )
+    try:
+        merge(obligations)
+    except BadObligation as bad:
+        return refuse(Code.DENIED, Reason("obligation", str(bad)))
     wanted = tuple(dict.fromkeys(rule.approval for rule in ruling.rules if rule.approval))
     if wanted:
         approvals = tuple(Reason("approval", f"approval by {who} is needed") for who in wanted)
-        return Verdict("hold", str(Code.APPROVAL_REQUIRED), (*approvals, *reasons))
+        within_s = min((rule.approval_s for rule in ruling.rules if rule.approval and rule.approval_s), default=0.0)
+        return Verdict("hold", str(Code.APPROVAL_REQUIRED), (*approvals, *reasons), obligations, wanted, within_s)
     return Verdict("transform" if obligations else "allow", "", reasons, obligations)
 
 
