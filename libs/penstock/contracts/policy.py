@@ -12,6 +12,9 @@ Fact = Scalar | list[str]
 EffectName = Literal["allow", "deny", "transform", "hold", "shadow"]
 
 
+NO_INPUT = msgspec.Raw(b"")
+
+
 class Authenticate(msgspec.Struct, frozen=True, omit_defaults=True):
     """An inbound credential. `scheme`: `api_key`. It goes no further than the policy service and is never logged."""
 
@@ -70,7 +73,8 @@ class Reserve(msgspec.Struct, frozen=True, omit_defaults=True):
 class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     """May the bearer of Meta.token do this? `attempt` is the unit of billing and audit; the same attempt asked twice
     gets one decision. `arguments_digest` is sha256 hex of the canonical arguments. `outcome_due_s`: seconds until an
-    outcome is overdue. The subject is never taken from here: it is what the token says."""
+    outcome is overdue. `input`: a tool's arguments as a JSON object, for policies that look at them; never recorded.
+    The subject is never taken from here: it is what the token says."""
 
     action: ActionName
     resource: Entity
@@ -79,6 +83,7 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     reserve: Reserve | None = None
     arguments_digest: str = ""
     outcome_due_s: float = 900.0
+    input: msgspec.Raw = NO_INPUT
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,7 +94,8 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DecisionContext(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why. `code` is the failure code for a refusal (denied, budget_exhausted, approval_required, rate_limited …)."""
+    """Why. `code` is the failure code for a refusal (denied, budget_exhausted, approval_required, rate_limited …).
+    `approval` is the approval that the action waits for, was refused by, or is permitted by; `approvers` who gave it."""
 
     id: str
     effect: EffectName
@@ -101,6 +107,8 @@ class DecisionContext(msgspec.Struct, frozen=True, omit_defaults=True):
     remaining_nano: int = -1
     tenant: str = ""
     subject: str = ""
+    approval: str = ""
+    approvers: tuple[str, ...] = ()
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -135,13 +143,28 @@ class AccountQuery(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Balance(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One account, in nano-dollars. `limit_nano` 0: no limit."""
+    """One account in one period, in nano-dollars; `account` has the period's window behind an @. A limit of 0 is none.
+
+    `tokens`, `requests`: committed and reserved together; `reserved_tokens`, `under_way`: what of it is reserved, and
+    how many actions hold a place of `limit_concurrency`. `begins`, `ends`: Unix seconds of the window, 0 without one.
+    `empty_at`: when the first limit is reached at the rate so far, 0: not in this window, or nobody can tell.
+    """
 
     account: str
     committed_nano: int
     reserved_nano: int
     limit_nano: int = 0
     tokens: int = 0
+    period: str = "total"
+    begins: float = 0.0
+    ends: float = 0.0
+    reserved_tokens: int = 0
+    limit_tokens: int = 0
+    requests: int = 0
+    limit_requests: int = 0
+    under_way: int = 0
+    limit_concurrency: int = 0
+    empty_at: float = 0.0
 
 
 class Balances(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,143 @@
+"""What the audit stream keeps of a question and its answer: enough to explain it and to ask it again. Pure.
+
+Never content: the arguments of a tool stay out. Bounded: long texts and lists are cut, and what is cut is named.
+"""
+
+import msgspec
+
+from penstock.contracts.audit import DecisionRecord, OutcomeRecord, Who
+from penstock.contracts.errors import Code
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import Decision, Fact, Question
+from penstock.kit.identity import Claims
+from services.policy.money.limits import Pot
+from services.policy.rules.question import DELEGATE
+
+RESOURCE_MAX = 256
+TOOLS_MAX = 64
+FACTS_MAX_BYTES = 8 * 1024
+"""Of all facts and properties of one record together."""
+TEXT_MAX = 256
+ITEMS_MAX = 64
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One question, who asks it, and what it stands for. `due`: when an outcome is overdue, 0 when none will come;
+    `lease`: when what it reserved counts as used; `at`: when it was asked."""
+
+    question: Question
+    claims: Claims
+    meta: Meta
+    digest: str
+    bundle: str
+    nano: int
+    tokens: int
+    due: float
+    lease: float = 0.0
+    at: float = 0.0
+    team: str = ""
+
+    @property
+    def requests(self) -> int:
+        """How many actions it counts as: to narrow a token is none."""
+        return 0 if self.question.action.name == DELEGATE else 1
+
+    @property
+    def slots(self) -> int:
+        """How many actions are under way until its outcome comes."""
+        return 1 if self.requests and self.question.outcome_due_s else 0
+
+
+def record(asked: Asked, decision: Decision, held: tuple[Pot, ...]) -> DecisionRecord:
+    """What the audit stream keeps of it."""
+    context, claims, meta = decision.context, asked.claims, asked.meta
+    properties, facts, withheld = kept(asked.question)
+    return DecisionRecord(
+        decision=context.id,
+        attempt=asked.question.attempt,
+        effect=context.effect,
+        who=Who(claims.sub, claims.chain, claims.key),
+        action=asked.question.action.name,
+        resource=resource_name(asked.question),
+        bundle=context.bundle,
+        code=context.code,
+        reasons=context.reasons,
+        obligations=context.obligations,
+        arguments_digest=asked.question.arguments_digest,
+        accounts=tuple(pot.name for pot in held),
+        reserved_nano=asked.nano if held else 0,
+        reserved_tokens=asked.tokens if held else 0,
+        reserved_requests=asked.requests if held else 0,
+        reserved_slots=asked.slots if held else 0,
+        outcome_due=(asked.lease if held else asked.due) if decision.decision else 0.0,
+        request=meta.request,
+        job=meta.job,
+        step=meta.step,
+        traceparent=meta.traceparent,
+        at=asked.at,
+        scopes=claims.scopes,
+        tools=claims.tools[:TOOLS_MAX],
+        team=asked.team,
+        run=claims.run,
+        properties=properties,
+        facts=facts,
+        cost_nano=asked.question.reserve.cost_nano if asked.question.reserve else 0,
+        tokens=asked.question.reserve.tokens if asked.question.reserve else 0,
+        withheld=(*withheld, *(["tools"] if len(claims.tools) > TOOLS_MAX else [])),
+        approval=context.approval,
+        approvers=context.approvers,
+    )
+
+
+def cancelled(asked: Asked, decision: Decision) -> OutcomeRecord:
+    """What the audit stream keeps of an attempt that was undone."""
+    return OutcomeRecord(
+        decision=decision.context.id,
+        attempt=asked.question.attempt,
+        status="cancelled",
+        action=asked.question.action.name,
+        resource=resource_name(asked.question),
+        code=Code.UNAVAILABLE,
+        request=asked.meta.request,
+        job=asked.meta.job,
+        step=asked.meta.step,
+        traceparent=asked.meta.traceparent,
+    )
+
+
+def resource_name(question: Question) -> str:
+    """In Cedar's spelling, cut: a caller may have named it."""
+    return f'{question.resource.type}::"{question.resource.id[:RESOURCE_MAX]}"'
+
+
+def kept(question: Question) -> tuple[dict[str, Fact], dict[str, Fact], tuple[str, ...]]:
+    """The resource's properties, the question's facts, and the names of those that are not kept whole."""
+    withheld = ["input"] if bytes(question.input) else []
+    left = FACTS_MAX_BYTES
+    found: list[dict[str, Fact]] = []
+    for facts in (question.resource.properties, question.context):
+        whole: dict[str, Fact] = {}
+        for name, value in facts.items():
+            cut = _cut(value)
+            size = len(name) + _size(cut)
+            if cut != value or size > left:
+                withheld.append(name[:TEXT_MAX])
+            if size <= left:
+                whole[name] = cut
+                left -= size
+        found.append(whole)
+    return found[0], found[1], tuple(withheld)
+
+
+def _cut(value: Fact) -> Fact:
+    if isinstance(value, str):
+        return value[:TEXT_MAX]
+    if isinstance(value, list):
+        return [item[:TEXT_MAX] for item in value[:ITEMS_MAX]]
+    return value
+
+
+def _size(value: Fact) -> int:
+    if isinstance(value, str):
+        return len(value) * 4
+    return sum(len(item) * 4 + 3 for item in value) if isinstance(value, list) else 20
