@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from penstock.contracts.errors import Code, Failure
+from services.router.said import said
 
 SHOWN_MAX_CHARS = 500
 
@@ -81,6 +82,9 @@ NOTHING = msgspec.Raw(b"null")
 """For a raw field that may be missing: a union of Raw and None does not decode."""
 
 
+NO_ERROR = msgspec.Raw(b"{}")
+
+
 class ProviderError(msgspec.Struct):
     """`error` of an OpenAI-wire body. Providers put strings, numbers and null in its fields."""
 
@@ -102,9 +106,15 @@ class _ErrorBody(msgspec.Struct):
     error: msgspec.Raw
 
 
-def refused(status: int, body: bytes, retry_after_s: float) -> Fault:
-    """The fault for an HTTP status that is not 200. `body` is what the provider said, at most a few KiB of it."""
-    return told(_error_in(body), status, retry_after_s)
+def refused(status: int, body: bytes, retry_after_s: float, protocol: str = "") -> Fault:
+    """The fault for an HTTP status that is not 200. `body` is what the provider said, at most a few KiB of it; in
+    `protocol`, where its caller may want to know more than the message."""
+    raw = _error_in(body)
+    fault = told(read_error(raw), status, retry_after_s)
+    if protocol and fault.kind in (FaultKind.CALLER, FaultKind.CONTEXT):
+        fault.upstream, param = said(protocol, raw)
+        fault.param = fault.param or param[:100]
+    return fault
 
 
 def told(error: ProviderError, status: int = 0, retry_after_s: float = 0.0) -> Fault:
@@ -151,14 +161,14 @@ def read_error(raw: msgspec.Raw | bytes) -> ProviderError:
         return ProviderError(message=msgspec.Raw(bytes(raw)[: SHOWN_MAX_CHARS * 4]))
 
 
-def _error_in(body: bytes) -> ProviderError:
+def _error_in(body: bytes) -> msgspec.Raw:
     try:
         found = msgspec.json.decode(body, type=_ErrorBody | list[_ErrorBody])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ProviderError()
+        return NO_ERROR
     if isinstance(found, list):  # some Gemini endpoints wrap the error in a list
-        return read_error(found[0].error) if found else ProviderError()
-    return read_error(found.error)
+        return found[0].error if found else NO_ERROR
+    return found.error
 
 
 def is_nothing(raw: msgspec.Raw) -> bool:

@@ -30,6 +30,21 @@ RETRYABLE = frozenset({Code.RATE_LIMITED, Code.UNAVAILABLE, Code.OVERLOADED})
 """Codes for which the same request may succeed later and surely had no effect now."""
 
 
+NO_DETAILS = msgspec.Raw(b"")
+DETAILS_MAX_BYTES = 4096
+
+
+class Upstream(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a provider said of a request that it refused for the request's own sake, beside its message: for callers
+    that act on it. `protocol` (contracts/llm) tells whose words they are. `type` and `code` are the provider's own;
+    `details` is JSON of at most DETAILS_MAX_BYTES, empty when there is none or it is larger."""
+
+    protocol: str
+    type: str = ""
+    code: str = ""
+    details: msgspec.Raw = NO_DETAILS
+
+
 class FailureBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """A Failure on the wire. `code` is a plain string so that a newer peer's code still decodes."""
 
@@ -39,6 +54,8 @@ class FailureBody(msgspec.Struct, frozen=True, omit_defaults=True):
     decision: str = ""
     param: str = ""
     reasons: tuple[str, ...] = ()
+    upstream: Upstream | None = None
+    approval: str = ""
 
 
 class Failure(Exception):
@@ -46,7 +63,8 @@ class Failure(Exception):
 
     `detail` is safe to show to the caller: never a key, a prompt, a result or a stack trace.
     `decision` is the id of the policy decision that refused, `reasons` what that decision gave, where there is one;
-    `param` names the field at fault; `retry_after_s` (seconds) is 0 when unknown.
+    `param` names the field at fault; `retry_after_s` (seconds) is 0 when unknown; `upstream` is what a provider said,
+    where that is the caller's affair; `approval` is the id of the approval that the action waits for.
     """
 
     def __init__(
@@ -58,6 +76,8 @@ class Failure(Exception):
         decision: str = "",
         param: str = "",
         reasons: tuple[str, ...] = (),
+        upstream: Upstream | None = None,
+        approval: str = "",
     ) -> None:
         super().__init__(f"{code}: {detail}" if detail else str(code))
         self.code = code
@@ -66,6 +86,8 @@ class Failure(Exception):
         self.decision = decision
         self.param = param
         self.reasons = reasons
+        self.upstream = upstream
+        self.approval = approval
 
     @property
     def retryable(self) -> bool:
@@ -74,7 +96,16 @@ class Failure(Exception):
 
     def body(self) -> FailureBody:
         """This failure as it stands on the wire."""
-        return FailureBody(self.code, self.detail, self.retry_after_s, self.decision, self.param, self.reasons)
+        return FailureBody(
+            self.code,
+            self.detail,
+            self.retry_after_s,
+            self.decision,
+            self.param,
+            self.reasons,
+            self.upstream,
+            self.approval,
+        )
 
     @classmethod
     def of(cls, body: FailureBody) -> "Failure":
@@ -88,4 +119,6 @@ class Failure(Exception):
             decision=body.decision,
             param=body.param,
             reasons=body.reasons,
+            upstream=body.upstream,
+            approval=body.approval,
         )

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from penstock.contracts.errors import Code, Failure
+from penstock.contracts.errors import NO_DETAILS, Code, Failure, Upstream
 from penstock.contracts.llm import ANTHROPIC_MESSAGES, ModelInfo, Models, TokenCount
 from services.gateway import problems
 from services.gateway.dialects import head
@@ -28,12 +28,15 @@ TYPE: dict[Code, str] = {
 }
 """`error.type`; what is not listed is `api_error`."""
 
+FAMILY = "anthropic."
+"""How the names of Anthropic's protocols begin."""
 THREAD = "thread"
 THREAD_UNSUPPORTED = "thread_unsupported_request"
 
 
 class _Details(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`error_code` and `unsupported` are Anthropic's; the rest is ours."""
+    """`error_code` and `unsupported` are Anthropic's; the rest is ours. `upstream`: what a provider of another protocol
+    said; what Anthropic said stands beside ours."""
 
     code: str
     error_code: str = ""
@@ -41,12 +44,13 @@ class _Details(msgspec.Struct, frozen=True, omit_defaults=True):
     param: str = ""
     decision: str = ""
     reasons: tuple[str, ...] = ()
+    upstream: Upstream | None = None
 
 
 class _Error(msgspec.Struct, frozen=True):
     type: str
     message: str
-    details: _Details
+    details: _Details | dict[str, msgspec.Raw]
 
 
 class _ErrorDocument(msgspec.Struct, frozen=True):
@@ -129,7 +133,19 @@ class Anthropic:
         return msgspec.json.encode(_model(find(models, id)))
 
 
-def _details(failure: Failure) -> _Details:
+def _details(failure: Failure) -> _Details | dict[str, msgspec.Raw]:
+    """Ours, and Anthropic's own beside it."""
+    said = failure.upstream
+    if said is None or not said.protocol.startswith(FAMILY):
+        return _ours(failure, said)
+    ours = _ours(failure, None)
+    if said.details is NO_DETAILS:
+        return ours
+    theirs = msgspec.json.decode(said.details, type=dict[str, msgspec.Raw])
+    return theirs | msgspec.json.decode(msgspec.json.encode(ours), type=dict[str, msgspec.Raw])
+
+
+def _ours(failure: Failure, upstream: Upstream | None) -> _Details:
     """Clients whose server-side thread is refused go on without one, if they are told so by `error_code`."""
     error_code, reasons = "", failure.reasons
     unsupported: tuple[str, ...] = ()
@@ -137,7 +153,7 @@ def _details(failure: Failure) -> _Details:
         given = next((reason for reason in reasons if reason.startswith("thread_")), "")
         error_code = given or THREAD_UNSUPPORTED
         unsupported = () if given else (THREAD,)
-    return _Details(failure.code.value, error_code, unsupported, failure.param, failure.decision, reasons)
+    return _Details(failure.code.value, error_code, unsupported, failure.param, failure.decision, reasons, upstream)
 
 
 def _model(model: ModelInfo) -> _Model:

@@ -4,7 +4,7 @@ import math
 
 import msgspec
 
-from penstock.contracts.errors import Code, Failure
+from penstock.contracts.errors import NO_DETAILS, Code, Failure, Upstream
 from penstock.contracts.llm import GEMINI_GENERATE, ModelInfo, Models, TokenCount
 from services.gateway import problems
 from services.gateway.dialects import head
@@ -34,6 +34,8 @@ STATUS: dict[Code, str] = {
 }
 """Names of google.rpc.Code."""
 
+FAMILY = "gemini."
+"""How the names of Gemini's protocols begin."""
 DETAIL = "type.googleapis.com/google.rpc."
 METHODS = {
     "chat": ("generateContent", "streamGenerateContent", "countTokens"),
@@ -73,7 +75,7 @@ class _Error(msgspec.Struct, frozen=True):
     code: int
     message: str
     status: str
-    details: list[_Info | _Retry | _BadRequest]
+    details: list[_Info | _Retry | _BadRequest | msgspec.Raw]
 
 
 class _ErrorDocument(msgspec.Struct, frozen=True):
@@ -174,20 +176,38 @@ class Gemini:
         return msgspec.json.encode(_model(find(models, id.removeprefix(PREFIX))))
 
 
-def _details(failure: Failure, request: str) -> list[_Info | _Retry | _BadRequest]:
+def _details(failure: Failure, request: str) -> list[_Info | _Retry | _BadRequest | msgspec.Raw]:
     metadata = {"request": request}
     if failure.decision:
         metadata["decision"] = failure.decision
     if failure.reasons:
         metadata["reasons"] = "; ".join(failure.reasons)
-    details: list[_Info | _Retry | _BadRequest] = [
-        _Info(DETAIL + "ErrorInfo", failure.code.value.upper(), "penstock", metadata)
+    own: list[msgspec.Raw] = []
+    if said := failure.upstream:
+        own = _own(said)
+        metadata |= {} if said.protocol.startswith(FAMILY) else _foreign(said)
+    details: list[_Info | _Retry | _BadRequest | msgspec.Raw] = [
+        _Info(DETAIL + "ErrorInfo", failure.code.value.upper(), "penstock", metadata),
+        *own,
     ]
-    if failure.param:
+    if failure.param and not own:
         details.append(_BadRequest(DETAIL + "BadRequest", [_Violation(failure.param, failure.detail)]))
     if failure.retry_after_s > 0:
         details.append(_Retry(DETAIL + "RetryInfo", f"{math.ceil(failure.retry_after_s)}s"))
     return details
+
+
+def _own(said: Upstream) -> list[msgspec.Raw]:
+    """Gemini's details, which are a list like ours."""
+    if not said.protocol.startswith(FAMILY) or said.details is NO_DETAILS:
+        return []
+    return msgspec.json.decode(said.details, type=list[msgspec.Raw])
+
+
+def _foreign(said: Upstream) -> dict[str, str]:
+    """What another protocol's provider said: google.rpc.ErrorInfo takes nothing but text."""
+    told = {"protocol": said.protocol, "type": said.type, "code": said.code, "details": bytes(said.details).decode()}
+    return {f"upstream_{name}": text for name, text in told.items() if text}
 
 
 def _model(model: ModelInfo) -> _Model:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from penstock.contracts.errors import Code, Failure
+from penstock.contracts.errors import NO_DETAILS, Code, Failure, Upstream
 from penstock.contracts.llm import OPENAI_CHAT, ModelInfo, Models
 from services.gateway import problems
 from services.gateway.dialects import head
@@ -20,10 +20,13 @@ TYPE: dict[Code, str] = {
     Code.RATE_LIMITED: "rate_limit_error",
 }
 """`error.type`; what is not listed is `server_error`."""
+FAMILY = "openai."
+"""How the names of OpenAI's protocols begin."""
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """The inside of an error document; `reasons` and `decision` are ours."""
+    """The inside of an error document; `reasons` and `decision` are ours, `upstream` what a provider of another
+    protocol said. `code` and `innererror` are a provider's own where it spoke OpenAI's."""
 
     message: str
     type: str
@@ -31,6 +34,8 @@ class ErrorBody(msgspec.Struct, frozen=True):
     param: str | None = None
     decision: str | None = None
     reasons: tuple[str, ...] = ()
+    upstream: Upstream | msgspec.UnsetType = msgspec.UNSET
+    innererror: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _ErrorDocument(msgspec.Struct, frozen=True):
@@ -67,13 +72,24 @@ def chat_head(body: bytes, *, templated: bool) -> tuple[str, bool]:
 
 def error_body(failure: Failure) -> ErrorBody:
     """What stands in `error`."""
+    foreign: Upstream | msgspec.UnsetType = msgspec.UNSET
+    inner: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    code = failure.code.value
+    if said := failure.upstream:
+        if said.protocol.startswith(FAMILY):
+            code = said.code or code
+            inner = msgspec.UNSET if said.details is NO_DETAILS else said.details
+        else:
+            foreign = said
     return ErrorBody(
         failure.detail or failure.code.value,
         TYPE.get(failure.code, "server_error"),
-        failure.code.value,
+        code,
         failure.param or None,
         failure.decision or None,
         failure.reasons,
+        foreign,
+        inner,
     )
 
 

@@ -51,7 +51,8 @@ class Hosted:
         if exchange.status == 200:
             return exchange
         try:
-            raise refused(exchange.status, await _said(exchange, deployment), _retry_after_s(exchange))
+            said = await _said(exchange, deployment)
+            raise refused(exchange.status, said, _retry_after_s(exchange), ask.protocol)
         finally:
             exchange.close()
 

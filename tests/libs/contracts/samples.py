@@ -4,8 +4,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from penstock.contracts import audit, context, jobs, llm, policy, runs, tools
-from penstock.contracts.errors import FailureBody
+from penstock.contracts import audit, context, jobs, keys, llm, policy, runs, tools
+from penstock.contracts.errors import FailureBody, Upstream
 from penstock.contracts.meta import Meta
 
 Sample: TypeAlias = msgspec.Struct
@@ -13,6 +13,8 @@ Sample: TypeAlias = msgspec.Struct
 RAW = msgspec.Raw(b'{"deep":[1,2.5,"\xc3\xa9",null,true]}')
 USAGE = llm.Usage(100, 20, 3, 40, 5, True, cache_write_1h=2, audio_input=7, audio_output=6)
 ERROR = FailureBody("denied", "not for you", 1.5, "dec_1", "tool", ("no scope", "no budget"))
+UPSTREAM = Upstream("anthropic.messages", "invalid_request_error", "context_length_exceeded", RAW)
+REFUSED = msgspec.structs.replace(ERROR, upstream=UPSTREAM, approval="apr_1")
 LOSS = llm.Loss("messages.3.name", "names of speakers are not carried", True)
 TEMPLATE = llm.Template("greeting", "3", {"name": RAW})
 SERVED = llm.Served(
@@ -110,7 +112,8 @@ OPENING = llm.KeptOpening("user:alice", "chat", "openai.chat", SERVED)
 
 ON_THE_WIRE: tuple[Sample, ...] = (
     Meta("req_1", "acme", "token", 1_790_000_000.5, "00-01-02-01", "order 17", "job_1", "tool-1-1", 4),
-    ERROR,
+    REFUSED,
+    UPSTREAM,
     # jobs
     BUDGET,
     JOB,
@@ -297,4 +300,6 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     audit.Trail([audit.Entry(5, 6, "0f", RECORD)], ("dec_2",), True),
     audit.VerifyRequest(),
     audit.Verified(7, "0f", "example.com/audit", ("leaf 3 is missing",), ("dec_2",)),
+    # keys
+    keys.Revocation("acme", 1_790_000_000.5, "user:alice", "it was lost"),
 )

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock.contracts import audit, context, errors, jobs, llm, meta, policy, runs, subjects, tools
+from penstock.contracts import audit, context, errors, jobs, keys, llm, meta, policy, runs, subjects, tools
 from penstock.contracts.endpoint import Bucket, Call, Event, Journal, Stream, Work
 from tests.libs.contracts.samples import ON_THE_WIRE, Sample
 
 GOLDEN = Path(__file__).with_name("golden")
 OLDER = sorted((GOLDEN / "older").glob("*.json"))
-MODULES = (audit, context, errors, jobs, llm, meta, policy, runs, tools)
+MODULES = (audit, context, errors, jobs, keys, llm, meta, policy, runs, tools)
 TOLERANT = [value for value in ON_THE_WIRE if not isinstance(value, jobs.Job)]
 """A Job refuses fields that it does not know: a misspelt limit of a user must not be ignored."""
 PLAIN = (str, int)
@@ -91,7 +91,17 @@ def test_every_field_is_set_in_the_sample(value: Sample) -> None:
 @pytest.mark.parametrize("value", TOLERANT, ids=lambda value: type(value).__name__)
 def test_a_field_of_tomorrow_is_passed_over(value: Sample) -> None:
     free = frozenset(
-        {"job", "properties", "context", "labels", "headers", "variables", "overhead_ms", *_raw_fields(type(value))}
+        {
+            "job",
+            "properties",
+            "context",
+            "labels",
+            "headers",
+            "variables",
+            "overhead_ms",
+            "details",
+            *_raw_fields(type(value)),
+        }
     )
     document = with_unknown_fields(json.loads(golden(value)), free)
     grown = json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -3,11 +3,12 @@
 import itertools
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.contracts.errors import Code, Failure
+from penstock.contracts.errors import NO_DETAILS, Code, Failure, Upstream
 from services.gateway.dialects import anthropic, gemini, openai
 from services.gateway.dialects.by_path import ANTHROPIC, GEMINI, OPENAI, RESPONSES, dialect_of
 from services.gateway.dialects.dialect import Dialect
@@ -158,3 +159,58 @@ def test_the_number_of_an_added_event_follows_wherever_the_stream_was_cut(cuts: 
     assert b"".join(form.frame(whole[a:b]) for a, b in itertools.pairwise(places)) == whole
     event = form.failure(Failure(Code.UPSTREAM, "it went away"))
     assert json.loads(event.partition(b"data: ")[2])["sequence_number"] == 9
+
+
+VIOLATION = {"@type": gemini.DETAIL + "BadRequest", "fieldViolations": [{"field": "contents", "description": "empty"}]}
+
+
+def refused_by(protocol: str, code: str = "", details: object = None) -> Failure:
+    raw = msgspec.Raw(msgspec.json.encode(details)) if details is not None else NO_DETAILS
+    return Failure(Code.INVALID, "no", param="tools", upstream=Upstream(protocol, "its_type", code, raw))
+
+
+def error(dialect: Dialect, failure: Failure) -> dict[str, object]:
+    found: dict[str, object] = json.loads(dialect.document(failure, "req_1"))["error"]
+    return found
+
+
+def test_what_a_provider_said_stands_where_its_own_clients_look_for_it() -> None:
+    of_openai = error(OPENAI, refused_by("openai.responses", "content_filter", {"filtered": True}))
+    assert (of_openai["code"], of_openai["innererror"], "upstream" in of_openai) == (
+        "content_filter",
+        {"filtered": True},
+        False,
+    )
+    of_anthropic = error(ANTHROPIC, refused_by("anthropic.messages", "", {"error_code": "x", "code": "theirs"}))
+    assert of_anthropic["details"] == {"error_code": "x", "code": "invalid", "param": "tools"}
+    of_gemini = error(GEMINI, refused_by("gemini.generate", "", [VIOLATION]))
+    assert of_gemini["details"] == [
+        {
+            "@type": gemini.DETAIL + "ErrorInfo",
+            "reason": "INVALID",
+            "domain": "penstock",
+            "metadata": {"request": "req_1"},
+        },
+        VIOLATION,
+    ]
+
+
+def test_what_a_provider_of_another_protocol_said_stands_beside() -> None:
+    failure = refused_by("anthropic.messages", "", {"error_code": "x"})
+    told = {"protocol": "anthropic.messages", "type": "its_type", "details": {"error_code": "x"}}
+    for dialect in (OPENAI, RESPONSES):
+        body = error(dialect, failure)
+        assert (body["code"], body["upstream"]) == ("invalid", told)
+    (info, *_) = error(GEMINI, failure)["details"]  # type: ignore[misc]  # a list, in this protocol
+    assert info["metadata"] == {
+        "request": "req_1",
+        "upstream_protocol": "anthropic.messages",
+        "upstream_type": "its_type",
+        "upstream_details": '{"error_code":"x"}',
+    }
+    foreign = error(ANTHROPIC, refused_by("openai.chat", "content_filter"))
+    assert foreign["details"] == {
+        "code": "invalid",
+        "param": "tools",
+        "upstream": {"protocol": "openai.chat", "type": "its_type", "code": "content_filter"},
+    }
