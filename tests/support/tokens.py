@@ -45,6 +45,6 @@ class TestSigner:
             **claims,
         }
         payload = {name: value for name, value in payload.items() if value is not None}
-        head = {"alg": "EdDSA", "kid": self.kid, "typ": "JWT"} if header is None else header
+        head = {"alg": "EdDSA", "kid": self.kid, "typ": "txntoken+jwt"} if header is None else header
         signed = base64url(json.dumps(head).encode()) + "." + base64url(json.dumps(payload).encode())
         return signed + "." + base64url(self._private.sign(signed.encode()))

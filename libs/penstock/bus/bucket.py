@@ -1,9 +1,12 @@
 """Bucket: the latest value per key, with compare-and-set. On the wire it is a NATS key-value bucket."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from penstock.bus.append import Fenced, append
 from penstock.bus.codec import decode, encode
+from penstock.bus.following import pages
 from penstock.bus.jetstream import JetStream, Record
 from penstock.bus.stored import is_foreign
 from penstock.contracts.endpoint import Bucket
@@ -86,6 +89,20 @@ class BucketHandle(Generic[Body]):
     async def entries(self, prefix: str = "") -> list[Entry[Body]]:
         """As `keys`, with the values: one batched read, from any replica."""
         return [self._entry(record) for record in await self._all(prefix)]
+
+    async def watch(self, *, poll_s: float = 0.0) -> AsyncGenerator[dict[str, Entry[Body] | None], None]:
+        """Every key with its value, then what changes (None: it was deleted), within moments; never ends by itself.
+
+        An empty dict says that nothing changed; one comes at least every `poll_s`. What the bucket's `ttl_s` takes away
+        is not told. Raises Failure(UNAVAILABLE) when the broker is away for the whole budget. Close it (`aclosing`).
+        """
+        async with aclosing(pages(self._jetstream, self._stream, f"{self._prefix}>", poll_s=poll_s)) as following:
+            async for records in following:
+                changed: dict[str, Entry[Body] | None] = {}
+                for record in records:
+                    absent = self._absent(record)
+                    changed[record.subject.removeprefix(self._prefix)] = None if absent else self._entry(record)
+                yield changed
 
     async def _all(self, prefix: str) -> list[Record]:
         filter = f"{self._subject(prefix)}.>" if prefix else f"{self._prefix}>"

@@ -119,6 +119,8 @@ def _bucket(grants: Grants, service: str, endpoint: Bucket[object]) -> None:
         grants.publish.add(f"$KV.{endpoint.name}.>")
     if service in endpoint.written_by + endpoint.read_by:
         _reading(grants, endpoint.store)
+        if endpoint.watched:
+            grants.subscribe.add(f"$KV.{endpoint.name}.>")
 
 
 def _consumer(grants: Grants, consumer: Consumer) -> None:

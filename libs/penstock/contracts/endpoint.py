@@ -191,13 +191,17 @@ class Journal(Generic[Body]):
 
 @dataclass(frozen=True)
 class Bucket(Generic[Body]):
-    """Latest value per key, with compare-and-set; `ttl_s` after its last write a key is gone (0: never)."""
+    """Latest value per key, with compare-and-set; `ttl_s` after its last write a key is gone (0: never).
+
+    `watched`: whoever may read it may also hear of every change at once.
+    """
 
     name: str
     body: type[Body]
     written_by: tuple[str, ...]
     read_by: tuple[str, ...] = field(default=())
     ttl_s: int = 0
+    watched: bool = False
 
     @property
     def store(self) -> StreamStore:

@@ -1,10 +1,10 @@
 """The map's part that policy and audit answer; subjects.py has the rest, and the table of all."""
 
-from penstock.contracts import audit, jobs, policy
+from penstock.contracts import audit, jobs, keys, policy
 from penstock.contracts.api import api
 from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Consumer, Event, Subject
 from penstock.contracts.services import AUDIT, DATA_PLANE, GATEWAY, ORCHESTRATOR, POLICY, ROUTER, SERVICES
-from penstock.contracts.stores import AUDIT_LOG
+from penstock.contracts.stores import AUDIT_LOG, DAY_S
 
 # Policy ------------------------------------------------------------------------------------------------------------
 
@@ -62,7 +62,9 @@ TOKEN = Call(
     (TENANT_CLIENT,),
     repeatable=True,
 )
-KEYS = Bucket("keys", policy.Key, (POLICY, AUDIT), SERVICES)
+KEYS = Bucket("keys", policy.Key, (POLICY, AUDIT), SERVICES, watched=True)
+REVOCATIONS = Bucket("revocations", keys.Revocation, (POLICY,), SERVICES, ttl_s=8 * DAY_S, watched=True)
+"""Kept for longer than any token lives (policy's run_lifetime_max_s): by then there is nothing to refuse."""
 
 # Audit -------------------------------------------------------------------------------------------------------------
 

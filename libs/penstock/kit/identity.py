@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 from collections import OrderedDict
+from contextlib import aclosing
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -22,6 +23,7 @@ from penstock.contracts.policy import Key
 from penstock.contracts.services import POLICY
 from penstock.kit.clock import Clock
 from penstock.kit.metrics import Metrics
+from penstock.kit.revocations import KEY, RUN, STALE_MAX_S, TXN, Revocations
 
 ISSUER = "penstock"
 AUDIENCE = "penstock"
@@ -29,9 +31,13 @@ ALGORITHM = "EdDSA"
 TOKEN_KEY_USE = POLICY
 """Only a key whose `use` (who signs with it) is this may sign tokens: the notary's key may not."""
 TOKEN_MAX_BYTES = 8 * 1024
+TOKEN_TYPE = "txntoken+jwt"
+"""Of OAuth Transaction Tokens (draft-ietf-oauth-transaction-tokens); RFC 8725, section 3.11: no other type is taken."""
 CHAIN_MAX = 32
 RELOAD_EVERY_S = 1.0
 """At most one look into the bucket in so long, however many unknown keys are named."""
+KEYS_EVERY_S = 30.0
+"""How often the keys are read although nothing was heard of them."""
 
 
 class Account(msgspec.Struct, frozen=True, array_like=True):
@@ -44,7 +50,8 @@ class Account(msgspec.Struct, frozen=True, array_like=True):
 
 class Claims(msgspec.Struct, frozen=True):
     """What a verified token says. `sub` is the human or workload at the origin; `chain` the agents acting for it, the
-    one acting now last; `accounts` from the widest to the narrowest; `exp` Unix seconds."""
+    one acting now last; `accounts` from the widest to the narrowest; `lineage` the runs from the outermost to its own;
+    `exp` Unix seconds."""
 
     tenant: str
     sub: str
@@ -57,12 +64,22 @@ class Claims(msgspec.Struct, frozen=True):
     key: str = ""
     accounts: tuple[Account, ...] = ()
     iat: float = 0.0
+    lineage: tuple[str, ...] = ()
+
+    def revocable(self) -> tuple[str, ...]:
+        """The names in the bucket `revocations`, any of which ends this token."""
+        return (
+            *((KEY + self.key,) if self.key else ()),
+            *((TXN + self.txn,) if self.txn else ()),
+            *((RUN + self.run,) if self.run else ()),
+            *(RUN + run for run in self.lineage),
+        )
 
 
 class _Header(msgspec.Struct):
     alg: str
     kid: str
-    typ: str = "JWT"
+    typ: str = ""
     crit: msgspec.Raw | None = None
 
 
@@ -86,6 +103,7 @@ class _Payload(msgspec.Struct):
     accounts: tuple[Account, ...] = ()
     iat: float = 0.0
     nbf: float = 0.0
+    lineage: tuple[str, ...] = ()
 
 
 _headers = msgspec.json.Decoder(_Header)
@@ -93,9 +111,13 @@ _payloads = msgspec.json.Decoder(_Payload)
 
 
 class Identities:
-    """Verifies tokens with the public keys of the bucket `keys`; remembers verified ones until they expire."""
+    """Verifies tokens with the public keys of the bucket `keys`; remembers verified ones until they expire, and asks
+    for each, every time, whether it was revoked since."""
 
-    def __init__(self, bus: Bus, clock: Clock, metrics: Metrics, *, cached_max: int = 10_000) -> None:
+    def __init__(
+        self, bus: Bus, clock: Clock, metrics: Metrics, *, cached_max: int = 10_000, stale_max_s: float = STALE_MAX_S
+    ) -> None:
+        self.revocations = Revocations(bus, clock, stale_max_s=stale_max_s)
         self._bucket = bus.bucket(KEYS)
         self._clock = clock
         self._metrics = metrics
@@ -107,7 +129,9 @@ class Identities:
         self._looking = asyncio.Lock()
 
     async def verify(self, token: str) -> Claims:
-        """What the token says. Raises Failure UNAUTHENTICATED, or UNAVAILABLE when its key cannot be looked up."""
+        """What the token says. Raises Failure UNAUTHENTICATED, or UNAVAILABLE when its key, or what was revoked, cannot
+        be looked up."""
+        await self.revocations.loaded()
         found = self._cached(token)
         if found is not None:
             return found
@@ -134,6 +158,12 @@ class Identities:
         if tenant_proven or meta.tenant:
             raise Failure(Code.DENIED, "the token belongs to another tenant")
         return msgspec.structs.replace(meta, tenant=claims.tenant)
+
+    async def watch_keys(self) -> None:
+        """For ever: a key that is new, or gone, is so here within moments. Raises Failure when the broker is away."""
+        async with aclosing(self._bucket.watch(poll_s=KEYS_EVERY_S)) as watching:
+            async for _ in watching:
+                await self.refresh()
 
     async def refresh(self) -> None:
         """Reads all keys anew: a key that is gone from the bucket is no longer believed, nor what it signed."""
@@ -176,9 +206,15 @@ class Identities:
         if found[1].exp <= self._clock.now():
             del self._cache[digest]
             return None
+        self._refuse_revoked(found[1])
         self._cache.move_to_end(digest)
         self._metrics.tokens_verified.add("cached")
         return found[1]
+
+    def _refuse_revoked(self, claims: Claims) -> None:
+        if self.revocations.refused(claims.revocable(), claims.tenant):
+            self._metrics.tokens_verified.add("revoked")
+            raise _refused("it was revoked")
 
     def _check(self, token: str, kid: str) -> Claims:
         try:
@@ -186,6 +222,7 @@ class Identities:
         except Failure:
             self._metrics.tokens_verified.add("refused")
             raise
+        self._refuse_revoked(claims)
         self._metrics.tokens_verified.add("verified")
         self._cache[_digest(token)] = (kid, claims)
         if len(self._cache) > self._cached_max:
@@ -218,6 +255,8 @@ def _claims(payload: _Payload, now: float) -> Claims:
         raise _refused("it is not valid yet")
     if not is_token(payload.tenant) or not payload.sub:
         raise _refused("it names nobody")
+    if len(payload.lineage) > CHAIN_MAX:
+        raise _refused("its chain is too long")
     return Claims(
         tenant=payload.tenant,
         sub=payload.sub,
@@ -230,6 +269,7 @@ def _claims(payload: _Payload, now: float) -> Claims:
         key=payload.key,
         accounts=payload.accounts,
         iat=payload.iat,
+        lineage=payload.lineage,
     )
 
 
@@ -258,7 +298,7 @@ def _kid(token: str) -> str:
         header = _headers.decode(_bytes(token.partition(".")[0]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _refused("its header cannot be read") from None
-    if header.alg != ALGORITHM or header.crit is not None or header.typ not in ("JWT", "txntoken+jwt"):
+    if header.alg != ALGORITHM or header.crit is not None or header.typ != TOKEN_TYPE:
         raise _refused("it is signed in a way that is not allowed")
     if not is_token(header.kid):
         raise _refused("its key is not known")

@@ -45,7 +45,8 @@ WORTH_WAITING = frozenset(
 """What may pass by itself while a service starts; anything else ends the start."""
 STEP_S = 2.0
 """What a step of the stop may take when the time to drain is over."""
-KEYS_REFRESH_S = 30.0
+WATCH_AGAIN_S = 1.0
+"""After a watch of a bucket has failed."""
 SPANS_FLUSH_S = 3.0
 """What the last spans may take at most, of the time to drain."""
 NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
@@ -112,6 +113,7 @@ class Host(Generic[ConfigType]):
             self._log,
             parts.stopping,
         )
+        await self._patiently("revocations", parts.identities.revocations.load)
         service = self._service = await self._patiently("its own parts", lambda: self._built(parts))
         for work in service.background:
             self._spawn(_name(work), _ran(work), may_end=True)
@@ -223,15 +225,18 @@ class Host(Generic[ConfigType]):
         self.metrics.bus_connected.watch(lambda: float(bus.connected))
         bus.connection.on_reconnect(self.metrics.bus_reconnects.add)
         self._spawn("event loop watch", watch_loop_lag(self.metrics))
-        self._spawn("key refresh", self._refresh_keys(parts.identities))
+        revocations = parts.identities.revocations
+        self.readiness.fact("revocations", lambda: "they cannot be read" if revocations.stale else "")
+        self._spawn("keys", self._for_ever("keys", parts.identities.watch_keys))
+        self._spawn("revocations", self._for_ever("revocations", revocations.watch))
 
-    async def _refresh_keys(self, identities: Identities) -> None:
+    async def _for_ever(self, what: str, watch: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await identities.refresh()
+                await watch()
             except Failure as failure:
-                self._log.warning("keys could not be read", why=str(failure))
-            await self._clock.sleep(KEYS_REFRESH_S)
+                self._log.warning("cannot be watched", what=what, why=str(failure))
+            await self._clock.sleep(WATCH_AGAIN_S)
 
     # Tasks ------------------------------------------------------------------------------------------------------
 

@@ -186,7 +186,7 @@ class Metrics:
         self.bus_connected = Gauge(r, "penstock_bus_connected", "1 while the broker is connected.")
         self.bus_reconnects = Counter(r, "penstock_bus_reconnects_total", "Times the broker came back.")
         self.tokens_verified = Counter(
-            r, "penstock_identity_tokens_total", "Tokens looked at: cached, verified, refused.", "result"
+            r, "penstock_identity_tokens_total", "Tokens looked at: cached, verified, refused, revoked.", "result"
         )
 
     def _work(self, r: CollectorRegistry) -> None:

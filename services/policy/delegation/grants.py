@@ -92,6 +92,7 @@ def narrowed(
         tools=narrow_names(parent.tools, asked.tools),
         run=asked.run,
         accounts=(*parent.accounts, *own),
+        lineage=(*parent.lineage, asked.run),
     )
 
 

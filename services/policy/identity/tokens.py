@@ -19,11 +19,10 @@ from penstock.kit.identity import (
     ISSUER,
     TOKEN_KEY_USE,
     TOKEN_MAX_BYTES,
+    TOKEN_TYPE,
     Claims,
 )
 from penstock.local.layout import write_private
-
-TYPE = "txntoken+jwt"
 
 
 class Signer:
@@ -33,7 +32,7 @@ class Signer:
         self._private = private
         raw = private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         self.public = Key(kid=hashlib.sha256(raw).hexdigest()[:32], public=_b64(raw), use=TOKEN_KEY_USE)
-        self._header = _b64(msgspec.json.encode({"alg": ALGORITHM, "kid": self.public.kid, "typ": TYPE}))
+        self._header = _b64(msgspec.json.encode({"alg": ALGORITHM, "kid": self.public.kid, "typ": TOKEN_TYPE}))
 
     def sign(self, claims: Claims) -> Identity:
         """The token that says this, and whose it is. Raises Failure(TOO_LARGE)."""
@@ -87,6 +86,7 @@ def _payload(claims: Claims) -> dict[str, object]:
         "accounts": claims.accounts,
         "exp": claims.exp,
         "iat": claims.iat,
+        "lineage": claims.lineage,
     }
     act = _act(claims.chain)
     if act is not None:

@@ -1,6 +1,7 @@
 """Bucket: compare-and-set over a real broker, leases that end, and another client's view of the same bucket."""
 
 import asyncio
+from contextlib import aclosing
 
 import nats
 import pytest
@@ -224,3 +225,45 @@ async def test_any_nats_client_sees_it_as_a_key_value_bucket(nats_url: str) -> N
         finally:
             await client.close()
         assert await bus.bucket(PLACES).keys() == ["b"]
+
+
+async def test_a_watch_tells_what_is_there_then_what_changes_and_what_is_deleted(nats_url: str) -> None:
+    async with verbs_bus(nats_url) as bus:
+        places = bus.bucket(PLACES)
+        await places.put("a", Note(1))
+        await places.put("b", Note(2))
+        seen: dict[str, Note | None] = {}
+
+        async def watch() -> None:
+            async with aclosing(places.watch(poll_s=0.2)) as pages:
+                async for page in pages:
+                    seen.update({key: None if entry is None else entry.value for key, entry in page.items()})
+
+        async def sees(wanted: dict[str, Note | None]) -> None:
+            assert seen == wanted
+
+        watching = asyncio.create_task(watch())
+        await eventually(lambda: sees({"a": Note(1), "b": Note(2)}))
+        await places.put("a", Note(3))
+        await places.delete("b")
+        await places.put("c", Note(4))
+        await eventually(lambda: sees({"a": Note(3), "b": None, "c": Note(4)}))
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+async def test_a_watch_that_hears_nothing_says_so(nats_url: str) -> None:
+    async with verbs_bus(nats_url) as bus, aclosing(bus.bucket(PLACES).watch(poll_s=0.01)) as pages:
+        assert [await anext(pages) for _ in range(3)] == [{}, {}, {}]
+
+
+async def test_a_watch_goes_on_after_the_broker_was_killed(broker: NatsServer) -> None:
+    async with verbs_bus(broker.url) as bus, aclosing(bus.bucket(PLACES).watch(poll_s=0.1)) as pages:
+        assert await anext(pages) == {}
+        await broker.kill()
+        await broker.start()
+        await bus.bucket(PLACES).put("a", Note(1))
+        found: list[str] = []
+        while not found:
+            found = list(await anext(pages))
+        assert found == ["a"]

@@ -104,7 +104,7 @@ def subscribers(endpoint: object) -> dict[str, tuple[str, ...]]:
     if isinstance(endpoint, Work | Journal):
         return {concrete(endpoint.subject): ()}
     assert isinstance(endpoint, Bucket)
-    return {f"$KV.{endpoint.name}.k": ()}
+    return {f"$KV.{endpoint.name}.k": endpoint.written_by + endpoint.read_by if endpoint.watched else ()}
 
 
 def table(of: object) -> dict[str, tuple[str, ...]]:

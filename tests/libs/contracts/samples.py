@@ -302,4 +302,6 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     audit.Verified(7, "0f", "example.com/audit", ("leaf 3 is missing",), ("dec_2",)),
     # keys
     keys.Revocation("acme", 1_790_000_000.5, "user:alice", "it was lost"),
+    # keys
+    keys.Revocation("acme", 1_790_000_000.5, "user:alice", "it was lost"),
 )
