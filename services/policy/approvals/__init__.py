@@ -1,0 +1,1 @@
+"""Actions that wait for people: what is asked, who answered, and that it is done once, exactly as it was approved."""
