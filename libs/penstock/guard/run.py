@@ -1,0 +1,61 @@
+"""A run of digits: all digits of a text with at most three separators between two of them, in groups."""
+
+import re
+from typing import NamedTuple
+
+from penstock.guard.finding import Finding
+from penstock.guard.rule import Match, finding
+from penstock.guard.view import View
+
+RUN = r"\d(?:[ .\-/()\xa0]{0,3}\d){6,}"
+_GROUPS = re.compile(r"\d+")
+
+
+class Run(NamedTuple):
+    """`spans` are of the groups, in the view; `digits` and `gaps` belong to them: the gap in front of each group."""
+
+    view: View
+    spans: tuple[tuple[int, int], ...]
+    digits: tuple[str, ...]
+    gaps: tuple[str, ...]
+    lengths: tuple[int, ...]
+
+    def part(self, first: int, count: int) -> str:
+        """The digits of so many groups."""
+        return "".join(self.digits[first : first + count])
+
+    def shaped(self, first: int, shape: tuple[int, ...]) -> bool:
+        """Whether groups of these lengths stand there."""
+        return self.lengths[first : first + len(shape)] == shape
+
+    def between(self, first: int, count: int) -> frozenset[str]:
+        """The gaps within so many groups."""
+        return frozenset(self.gaps[first + 1 : first + count])
+
+    def alone(self, first: int, count: int) -> bool:
+        """Whether nothing is glued to either end: a letter, a decimal point, more of the same number."""
+        data = self.view.data
+        start, end = self.spans[first][0], self.spans[first + count - 1][1]
+        before, after = data[max(0, start - 1) : start], data[end : end + 1]
+        if before.isalnum() or after.isalnum() or before == b"_" or after == b"_":
+            return False
+        return not (first and self.gaps[first] == "." and count == 1)
+
+    def finding(self, first: int, count: int, entity: str, opens: int = 0) -> Finding:
+        """These groups as an entity; `opens` characters in front belong to it."""
+        return finding(self.view, (self.spans[first][0] - opens, self.spans[first + count - 1][1]), entity)
+
+    def context(self, first: int) -> bytes:
+        return self.view.before(self.spans[first][0])
+
+
+def run_of(match: Match) -> Run:
+    """The groups of a match of RUN."""
+    text, start = match.text, match.it[0]
+    spans, digits, gaps, last = [], [], [], 0
+    for group in _GROUPS.finditer(text):
+        spans.append((start + group.start(), start + group.end()))
+        digits.append(group[0])
+        gaps.append(text[last : group.start()].replace("\xa0", " "))
+        last = group.end()
+    return Run(match.view, tuple(spans), tuple(digits), tuple(gaps), tuple(map(len, digits)))

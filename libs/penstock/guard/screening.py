@@ -1,0 +1,29 @@
+"""Screening: what is in a text that policies care about. Linear in the text's length, whatever is in it."""
+
+from penstock.guard.digits import DIGIT_RULE
+from penstock.guard.document import DOCUMENT_RULES
+from penstock.guard.finding import Facts, Findings, resolved
+from penstock.guard.hidden import hidden
+from penstock.guard.iban import IBAN_RULE
+from penstock.guard.instructions import INSTRUCTION_RULE
+from penstock.guard.network import NETWORK_RULES
+from penstock.guard.rule import Gate
+from penstock.guard.secret import SECRET_RULES
+from penstock.guard.view import View
+
+_GATE = Gate((*SECRET_RULES, *NETWORK_RULES, IBAN_RULE, *DOCUMENT_RULES, DIGIT_RULE, INSTRUCTION_RULE))
+
+
+def screen(text: str) -> Findings:
+    """Everything that is found, with places in `text` itself, whatever look-alikes and unseen characters it has."""
+    return screen_view(View(text))
+
+
+def screen_view(view: View) -> Findings:
+    """The same of a view that is at hand."""
+    return resolved((*_GATE.findings(view), *hidden(view.text)))
+
+
+def facts(text: str) -> Facts:
+    """What a policy may ask about this text."""
+    return screen(text).facts
