@@ -12,8 +12,8 @@ from services.policy.identity.key_file import read_keys
 from services.policy.identity.keys import KeyRefused
 from services.policy.money.limits import LimitsRefused
 from services.policy.rulebook import read_limits
-from services.policy.rules.bundle import BundleRefused
 from services.policy.rules.bundle_cases import load_bundle
+from services.policy.rules.sources import BundleRefused
 from services.router.models.file import BadModelsFile, load
 from services.tool_executor.credentials import Credentials
 from services.tool_executor.http import HttpRunner

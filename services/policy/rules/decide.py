@@ -27,6 +27,7 @@ class Rule(msgspec.Struct, frozen=True):
     approval: str = ""
     approval_s: float = 0.0
     shadow: bool = False
+    fail_open: bool = False
 
     def why(self) -> Reason:
         return Reason(self.id, self.reason or self.id)

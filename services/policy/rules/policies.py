@@ -1,36 +1,50 @@
 """Parsed policies, cut by action, so that a decision looks only at those that can matter to it."""
 
+from collections.abc import Mapping
+
 import cedarpy
 from cedarpy import pst
 
 from services.policy.rules.decide import Rule, Ruling
-from services.policy.rules.references import attributes_of
+from services.policy.rules.question import TOOL_CALL, part
+from services.policy.rules.references import attributes_of, looks_at_input
 from services.policy.rules.schema_shape import Shape
 
 
 class Policies:
-    """The policies in force. The handles are parsed once."""
+    """The policies in force, in parts: one for each action, and for the calls of each tool of `tools`, whose arguments
+    some policy looks at. The handles are parsed once."""
 
-    def __init__(self, nodes: dict[str, pst.Template], rules: dict[str, Rule], shape: Shape) -> None:
+    def __init__(
+        self, nodes: Mapping[str, pst.Template], rules: Mapping[str, Rule], shape: Shape, tools: frozenset[str]
+    ) -> None:
         self._rules = rules
         self._places = {id: place for place, id in enumerate(rules)}
         self._slices: dict[str, cedarpy.PolicySet] = {}
         self._watched: dict[str, frozenset[str] | None] = {}
         for action in shape.actions:
-            names = _with_groups(action, shape)
-            concerned = {id: node for id, node in nodes.items() if _concerns(node, names)}
-            self._slices[action] = cedarpy.PolicySet.from_pst(pst.PolicySet({}, concerned, ()))
-            self._watched[action] = _all_of([attributes_of(node) for node in concerned.values()])
+            names = with_groups(action, shape)
+            concerned = {id: node for id, node in nodes.items() if concerns(node, names)}
+            if action != TOOL_CALL:
+                self._cut(action, concerned)
+                continue
+            typed = {id for id, node in concerned.items() if looks_at_input(node)}
+            self._cut(action, {id: node for id, node in concerned.items() if id not in typed})
+            for tool in tools:
+                others = {id for id in typed if not _is_about(concerned[id], tool)}
+                self._cut(part(action, tool), {id: node for id, node in concerned.items() if id not in others})
 
-    def watches(self, action: str, name: str) -> bool:
-        """Whether the answer for this action can depend on the fact of this name."""
-        watched = self._watched[action]
+    def _cut(self, part: str, nodes: dict[str, pst.Template]) -> None:
+        self._slices[part] = cedarpy.PolicySet.from_pst(pst.PolicySet({}, nodes, ()))
+        self._watched[part] = _all_of([attributes_of(node) for node in nodes.values()])
+
+    def watches(self, part: str, name: str) -> bool:
+        """Whether the answer for this part can depend on the fact of this name."""
+        watched = self._watched[part]
         return watched is None or name in watched
 
-    def ask(
-        self, action: str, requests: list[dict[str, object]], entities: str, schema: cedarpy.Schema
-    ) -> list[Ruling]:
-        answers = cedarpy.is_authorized_batch(requests, self._slices[action], entities, schema)
+    def ask(self, part: str, requests: list[dict[str, object]], entities: str, schema: cedarpy.Schema) -> list[Ruling]:
+        answers = cedarpy.is_authorized_batch(requests, self._slices[part], entities, schema)
         return [self._ruling(answer) for answer in answers]
 
     def _ruling(self, answer: cedarpy.AuthzResult) -> Ruling:
@@ -43,7 +57,15 @@ class Policies:
         return Ruling(answer.allowed, rules, failed)
 
 
-def _concerns(node: pst.Template, names: frozenset[str]) -> bool:
+def _is_about(node: pst.Template, tool: str) -> bool:
+    match node.resource:
+        case pst.ScopeEq(pst.EntityUid(_, id)):
+            return id == tool
+        case _:
+            return False
+
+
+def concerns(node: pst.Template, names: frozenset[str]) -> bool:
     """Whether the policy's scope can match an action of these names."""
     match node.action:
         case pst.ActionEq(entity):
@@ -54,7 +76,7 @@ def _concerns(node: pst.Template, names: frozenset[str]) -> bool:
             return True
 
 
-def _with_groups(action: str, shape: Shape) -> frozenset[str]:
+def with_groups(action: str, shape: Shape) -> frozenset[str]:
     """The action's name and those of all groups above it."""
     names: set[str] = set()
     waiting = [action]
@@ -75,6 +97,6 @@ def _all_of(watched: list[frozenset[str] | None]) -> frozenset[str] | None:
     return frozenset(names)
 
 
-def _culprits(errors: list[str], rules: dict[str, Rule]) -> list[str]:
+def _culprits(errors: list[str], rules: Mapping[str, Rule]) -> list[str]:
     """Ids of the policies that the errors name; Cedar's own text may hold what the question said, so it stays out."""
     return [next((one.id for id, one in rules.items() if f"`{id}`" in error), "policies") for error in errors]

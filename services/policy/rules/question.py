@@ -15,17 +15,22 @@ from penstock.kit.identity import Claims
 from services.policy.identity.scopes import allows
 from services.policy.money.limits import AMOUNT_MAX
 from services.policy.rules.schema_shape import Record, Shape
+from services.policy.rules.tool_input import Misfit, RecordOf, in_type
 
 DELEGATE = "agent.delegate"
 """Narrowing a token needs no scope of its own; policies may still forbid it."""
-TENANT_OWNED = frozenset({"Collection", "Session", "Job"})
+APPROVALS = "approval."
+APPROVER_SCOPES = ("approve:", "approval:")
+TENANT_OWNED = frozenset({"Collection", "Session", "Job", "Approval", "Key"})
 FACTS_MAX = 64
 ITEMS_MAX = 256
 TEXT_MAX = 2048
 ID_MAX = 256
+INPUT_MAX_BYTES = 256 * 1024
 OUTCOME_DUE_MAX_S = 7 * 24 * 3600.0
 _LONG_MAX = 2**63 - 1
-_OWN_FACTS = ("agent", "chain", "depth", "run", "hour", "cost_nano", "tokens")
+TOOL_CALL = "tool.call"
+_OWN_FACTS = ("input", "agent", "chain", "depth", "run", "hour", "cost_nano", "tokens")
 
 Value = Fact | dict[str, dict[str, str]]
 
@@ -43,12 +48,22 @@ class CedarEntity(msgspec.Struct, frozen=True):
 
 
 class CedarQuestion(msgspec.Struct, frozen=True):
-    """One request, with the two entities that it speaks of."""
+    """One request, with the two entities that it speaks of. `tool`: whose arguments stand in context.input."""
 
     action: str
     principal: CedarEntity
     resource: CedarEntity
-    context: dict[str, Value]
+    context: dict[str, object]
+    tool: str = ""
+
+    @property
+    def part(self) -> str:
+        return part(self.action, self.tool)
+
+
+def part(action: str, tool: str) -> str:
+    """The part of the policies that a question is for."""
+    return f"{action} {tool}" if tool else action
 
 
 def check(question: Question) -> None:
@@ -57,6 +72,7 @@ def check(question: Question) -> None:
     _require(0 < len(question.action.name) <= ID_MAX, "action", "must have a name")
     _require(0 < len(question.resource.type) <= ID_MAX, "resource", "must have a type")
     _require(0 < len(question.resource.id) <= ID_MAX, "resource", f"needs an id of 1 to {ID_MAX} characters")
+    _require(len(bytes(question.input)) <= INPUT_MAX_BYTES, "input", f"has more than {INPUT_MAX_BYTES} bytes")
     _require(len(question.arguments_digest) <= 128, "arguments_digest", "is too long")
     _require(0 <= question.outcome_due_s <= OUTCOME_DUE_MAX_S, "outcome_due_s", "is out of range")
     for name, facts in (("context", question.context), ("properties", question.resource.properties)):
@@ -73,15 +89,22 @@ def grant_refusal(claims: Claims, question: Question) -> Reason | None:
     """What the token itself does not allow, whatever the policies say."""
     if question.action.name == DELEGATE:
         return None
-    if not allows(claims.scopes, question.action.name):
+    if not allows(claims.scopes, question.action.name) and not _is_approver(claims, question.action.name):
         return Reason("token", f"the token's scopes do not include {question.action.name}")
     if question.resource.type == "Tool" and "*" not in claims.tools and question.resource.id not in claims.tools:
         return Reason("token", f"the token's tools do not include {question.resource.id}")
     return None
 
 
-def in_cedar(shape: Shape, claims: Claims, question: Question, team: str, now: float) -> CedarQuestion:
-    """Raises Unfit. `team` is the key's team, `now` Unix seconds."""
+def _is_approver(claims: Claims, action: str) -> bool:
+    """A right about approvals is of no use without the actions about approvals: it stands for them."""
+    return action.startswith(APPROVALS) and any(one.startswith(APPROVER_SCOPES) for one in claims.scopes)
+
+
+def in_cedar(
+    shape: Shape, claims: Claims, question: Question, team: str, now: float, arguments: RecordOf | None = None
+) -> CedarQuestion:
+    """Raises Unfit. `team` is the key's team, `now` Unix seconds, `arguments` the type of the tool's."""
     action = shape.actions.get(question.action.name)
     if action is None:
         raise Unfit(f"the bundle knows no action {question.action.name!r}")
@@ -91,6 +114,14 @@ def in_cedar(shape: Shape, claims: Claims, question: Question, team: str, now: f
         raise Unfit(f"{question.action.name} is for {' and '.join(action.principals)}, not for {kind!r}")
     if question.resource.type not in action.resources:
         raise Unfit(f"{question.action.name} acts on {' or '.join(action.resources)}, not on {question.resource.type}")
+    context: dict[str, object] = {**_fitted(_facts(claims, question, now), action.context)}
+    tool = ""
+    if arguments is not None and question.action.name == TOOL_CALL:
+        tool = question.resource.id
+        try:
+            context["input"] = in_type(bytes(question.input), arguments)
+        except Misfit as misfit:
+            raise Unfit(str(misfit)) from misfit
     return CedarQuestion(
         action=question.action.name,
         principal=CedarEntity(
@@ -99,7 +130,8 @@ def in_cedar(shape: Shape, claims: Claims, question: Question, team: str, now: f
             [{"type": "Tenant", "id": claims.tenant}] if "Tenant" in shape.entities else [],
         ),
         resource=_resource(shape, claims, question),
-        context=_fitted(_facts(claims, question, now), action.context),
+        context=context,
+        tool=tool,
     )
 
 

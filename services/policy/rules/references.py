@@ -21,6 +21,27 @@ def attributes_of(node: pst.Template) -> frozenset[str] | None:
     return frozenset(names)
 
 
+def looks_at_input(node: pst.Template) -> bool:
+    """Whether the policy looks at a tool's arguments."""
+    return any(_at_input(clause) for clause in node.clauses)
+
+
+def _at_input(node: object) -> bool:
+    match node:
+        case pst.GetAttr(pst.Var("context"), "input"):
+            return True
+        case pst.HasAttr(pst.Var("context"), attrs) if attrs[0] == "input":
+            return True
+        case Mapping():
+            return any(_at_input(value) for value in node.values())
+        case tuple():
+            return any(_at_input(value) for value in node)
+        case _ if is_dataclass(node):
+            return any(_at_input(getattr(node, one.name)) for one in fields(node))
+        case _:
+            return False
+
+
 def _look(node: object, names: set[str]) -> bool:
     """Whether only single attributes of `context` are used below this node; collects their names."""
     match node:

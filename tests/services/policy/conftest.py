@@ -89,7 +89,8 @@ class Plane:
             if file.suffix == ".cedarschema" and not (folder / file.name).exists():
                 (folder / file.name).write_bytes(file.read_bytes())
         written = folder / "written"
-        written.write_text((STARTER / "starter.cedar").read_text(encoding="utf-8") + more, encoding="utf-8")
+        shipped = "\n".join(path.read_text(encoding="utf-8") for path in sorted(STARTER.glob("*.cedar")))
+        written.write_text(shipped + more, encoding="utf-8")
         written.replace(folder / "policies.cedar")
         return folder
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from penstock.contracts.policy import ActionName, Entity, Fact, Question, Reserve
 from penstock.kit.identity import Claims
 from services.policy.rulebook import STARTER
-from services.policy.rules.bundle import compile_bundle
+from services.policy.rules.compiled import compile_bundle
 from services.policy.rules.references import attributes_of
 
 SOURCES = {

@@ -1,0 +1,1 @@
+"""Bundles as they are published: kept by version, put in force at every process at once, explained afterwards."""
