@@ -63,6 +63,14 @@ TOKEN = Call(
     repeatable=True,
 )
 KEYS = Bucket("keys", policy.Key, (POLICY, AUDIT), SERVICES, watched=True)
+API_KEYS = Bucket("api_keys", keys.KeptKey, (POLICY,), (POLICY,), watched=True)
+"""Keys made through the plane, by their ids; digests only."""
+KEY_CREATE = api("key_create", keys.KeyCreate, keys.KeyView, POLICY)
+KEY_LIST = api("key_list", keys.KeyListRequest, keys.KeyPage, POLICY)
+KEY_SHOW = api("key_show", keys.KeyRef, keys.KeyView, POLICY)
+KEY_ROTATE = api("key_rotate", keys.KeyRotate, keys.KeyView, POLICY)
+KEY_EXPIRE = api("key_expire", keys.KeyExpire, keys.KeyView, POLICY)
+KEY_REVOKE = api("key_revoke", keys.KeyRevoke, keys.KeyRevoked, POLICY)
 REVOCATIONS = Bucket("revocations", keys.Revocation, (POLICY,), SERVICES, ttl_s=8 * DAY_S, watched=True)
 """Kept for longer than any token lives (policy's run_lifetime_max_s): by then there is nothing to refuse."""
 

@@ -51,7 +51,7 @@ class Account(msgspec.Struct, frozen=True, array_like=True):
 class Claims(msgspec.Struct, frozen=True):
     """What a verified token says. `sub` is the human or workload at the origin; `chain` the agents acting for it, the
     one acting now last; `accounts` from the widest to the narrowest; `lineage` the runs from the outermost to its own;
-    `exp` Unix seconds."""
+    `team` of who signed in without a key; `exp` Unix seconds."""
 
     tenant: str
     sub: str
@@ -65,6 +65,7 @@ class Claims(msgspec.Struct, frozen=True):
     accounts: tuple[Account, ...] = ()
     iat: float = 0.0
     lineage: tuple[str, ...] = ()
+    team: str = ""
 
     def revocable(self) -> tuple[str, ...]:
         """The names in the bucket `revocations`, any of which ends this token."""
@@ -104,6 +105,7 @@ class _Payload(msgspec.Struct):
     iat: float = 0.0
     nbf: float = 0.0
     lineage: tuple[str, ...] = ()
+    team: str = ""
 
 
 _headers = msgspec.json.Decoder(_Header)
@@ -270,6 +272,7 @@ def _claims(payload: _Payload, now: float) -> Claims:
         accounts=payload.accounts,
         iat=payload.iat,
         lineage=payload.lineage,
+        team=payload.team,
     )
 
 

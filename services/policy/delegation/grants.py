@@ -31,12 +31,15 @@ class Remaining(msgspec.Struct, frozen=True):
 
 def of_key(key: ApiKey, now: float, lifetime_s: float, txn: str) -> Claims:
     """What an API key's token says; it ends no later than the key."""
-    accounts = [f"tenant:{key.tenant}", *([f"team:{key.team}"] if key.team else []), key.subject, f"key:{key.id}"]
+    made_with = [f"key:{one}" for one in key.above]
+    team = [f"team:{key.team}"] if key.team else []
+    accounts = [f"tenant:{key.tenant}", *team, key.subject, *made_with, f"key:{key.id}"]
     return Claims(
         tenant=key.tenant,
         sub=key.subject,
         exp=min(now + lifetime_s, key.expires or now + lifetime_s),
         txn=txn,
+        chain=(key.agent,) if key.agent else (),
         scopes=key.scopes,
         tools=key.tools,
         key=key.id,

@@ -87,6 +87,7 @@ def _payload(claims: Claims) -> dict[str, object]:
         "exp": claims.exp,
         "iat": claims.iat,
         "lineage": claims.lineage,
+        "team": claims.team,
     }
     act = _act(claims.chain)
     if act is not None:
