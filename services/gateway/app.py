@@ -36,7 +36,7 @@ HTTP_ERRORS = {
 
 def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
     """Method, path, handler: everything that can be reached from outside. All of it needs a key."""
-    models, jobs = handlers.models, handlers.jobs
+    models, jobs, accounts = handlers.models, handlers.jobs, handlers.accounts
     return [
         ("GET", "/", handlers.root),
         ("POST", "/v1/chat/completions", models.chat_completions),
@@ -63,6 +63,9 @@ def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
         ("GET", "/v1/jobs/{id}/events", jobs.events),
         ("GET", "/v1/jobs/{id}/trail", jobs.trail),
         ("GET", "/v1/audit/verify", jobs.verify_log),
+        ("GET", "/v1/accounts", accounts.all),
+        ("GET", "/v1/accounts/{name}", accounts.one),
+        ("GET", "/v1/accounts/{name}/statement", accounts.statement),
     ]
 
 

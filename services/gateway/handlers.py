@@ -1,6 +1,7 @@
-"""Everything that can be asked of the edge, in two groups."""
+"""Everything that can be asked of the edge, in groups."""
 
 from penstock.bus import Bus
+from services.gateway.account_routes import AccountRoutes
 from services.gateway.config import Config
 from services.gateway.exchange import Exchange
 from services.gateway.intake import Intake
@@ -15,6 +16,7 @@ class Handlers:
         intake = Intake(config)
         self.models = ModelRoutes(bus, config, intake)
         self.jobs = JobRoutes(bus, config, intake)
+        self.accounts = AccountRoutes(bus)
 
     async def root(self, exchange: Exchange) -> int:
         """GET and HEAD /: some clients try whether there is anybody."""

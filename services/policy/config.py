@@ -6,19 +6,28 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from penstock.kit.config import Count, KitConfig, Seconds, Secret
+from penstock.kit.obligations import KNOWN
 
 NanoPerToken = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class Config(KitConfig, frozen=True, kw_only=True):
     """store_url: Valkey or Redis, where balances are shared. store_timeout_s: how long it may take for one command.
-    bundle_dir: the folder of policies; "" is the starter bundle that comes with the service.
+    bundle_dir: the folder of policies, or the name of a bundle that comes with the service (starter, strict, hipaa,
+    soc2); "" is starter.
     keys_file, limits_file: API keys and accounts' limits; "" is keys.json and accounts.yaml in config_dir, or in
     data_dir where there is no config_dir. Neither needs to exist.
     signing_key_file: the key that signs tokens, made at the first start; "" is policy-signing-key.pem in data_dir.
+    operator_tenants: who may publish policies and do what else concerns every tenant.
+    bundle_source: `published` takes the bundle that was published last, and the one of bundle_dir while none was;
+    `folder` takes bundle_dir whatever was published (to get out of a bundle that locks everybody out).
+    decisions_page_max: recorded decisions read at once; decisions_scan_max: messages of the audit stream looked through
+    for one decision.
     obligations: names of obligations that the services of this plane carry out; a policy with another one denies.
     reload_every_s: how often policies, keys and limits are looked at; a change is in force after at most two looks.
     token_lifetime_s: of the token that an API key is exchanged for; run_lifetime_max_s: of a run's token.
+    key_lifetime_max_s: of a key that is made through the plane; key_grace_max_s: how long the secret before a rotation
+    may be good.
     depth_max: how many agents may act one for another.
     unknown_price: what becomes of an action whose price is not known; estimate_nano_per_token: 10^-9 dollars per token,
     for unknown_price=estimate.
@@ -32,21 +41,43 @@ class Config(KitConfig, frozen=True, kw_only=True):
     undone_max: attempts that were undone and whose outcome waits for room in the audit queue; above it the oldest is
     given up, and counts as used when its lease is over.
     decisions_remembered_max: decisions that are remembered, so that the same attempt asked again gets the same one.
+    approvals_expire_s: how long an approval waits for its answers where the policy does not say; a run's also ends with
+    its token. approvals_expire_max_s: the longest that a policy may say. approvals_usable_s: how long what was approved
+    may be done. approvals_pending_max: of one tenant at once; above it a held action is refused.
+    approvals_keep_arguments: whether approvers see a tool's arguments, cut and without secrets and personal data.
+    approvals_look_every_s: how often it is looked for approvals whose time is over.
     questions_max: questions in one list. evaluate_in_flight_max: single questions at once; calls_in_flight_max: of each
     of the other calls. Above them callers are told `overloaded`.
-    rebuild_page_max: messages read from the audit stream at once while balances are filled from it.
+    rebuild_page_max: messages read from the audit stream at once, for balances and statements.
+    alert_percents: of the limit of a day, a week, a month or for good; reaching one is told once. alert_every_s: how
+    often it is looked for what is to be told.
+    statements_in_flight_max: statements at once; each reads the tenant's part of the audit stream.
+    callout_dir: the folder with the seeds for the broker's auth callout (user.seed, issuer.seed, curve.seed), by which
+    tenants' clients connect with their API keys; "" where the broker asks nobody.
+    callout_in_flight_max: clients that are being let in at once; more come again.
+    callout_wrong_max: wrong keys from one host, for one key, within callout_wrong_window_s; then none is looked at.
+    callout_sweep_every_s: how often connections are looked at, whether their keys are good still.
+    connection_lifetime_max_s: a connection ends after so long, and its client connects anew.
+    connections_max: to the broker with one API key, subscriptions_max: of each of them, where the key says nothing
+    else; what is above is ended by the next sweep.
     """
 
     store_url: Secret = Secret("redis://127.0.0.1:6379/0")
     store_timeout_s: Annotated[float, Meta(gt=0)] = 2.0
     bundle_dir: str = ""
+    operator_tenants: tuple[str, ...] = ("operator",)
+    bundle_source: Literal["published", "folder"] = "published"
+    decisions_page_max: Count = 1000
+    decisions_scan_max: Count = 200_000
     keys_file: str = ""
     limits_file: str = ""
     signing_key_file: str = ""
-    obligations: tuple[str, ...] = ()
+    obligations: tuple[str, ...] = tuple(sorted(KNOWN))
     reload_every_s: Annotated[float, Meta(gt=0, le=60)] = 0.4
     token_lifetime_s: Annotated[float, Meta(ge=10, le=3600)] = 900.0
-    run_lifetime_max_s: Annotated[float, Meta(ge=10)] = 24 * 3600.0
+    run_lifetime_max_s: Annotated[float, Meta(ge=10, le=7 * 24 * 3600)] = 24 * 3600.0
+    key_lifetime_max_s: Annotated[float, Meta(ge=60)] = 366 * 24 * 3600.0
+    key_grace_max_s: Annotated[float, Meta(ge=0)] = 7 * 24 * 3600.0
     depth_max: Annotated[int, Meta(ge=1, le=16)] = 8
     unknown_price: Literal["deny", "estimate", "free"] = "deny"
     estimate_nano_per_token: NanoPerToken = 15_000
@@ -58,10 +89,27 @@ class Config(KitConfig, frozen=True, kw_only=True):
     clocks_apart_s: Seconds = 10.0
     undone_max: Count = 10_000
     decisions_remembered_max: Count = 10_000
+    approvals_expire_s: Annotated[float, Meta(gt=0)] = 24 * 3600.0
+    approvals_expire_max_s: Annotated[float, Meta(gt=0, le=14 * 24 * 3600)] = 7 * 24 * 3600.0
+    approvals_usable_s: Annotated[float, Meta(gt=0, le=7 * 24 * 3600)] = 3600.0
+    approvals_pending_max: Count = 500
+    approvals_keep_arguments: bool = True
+    approvals_look_every_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
     questions_max: Count = 500
     evaluate_in_flight_max: Count = 1024
     calls_in_flight_max: Count = 128
     rebuild_page_max: Count = 500
+    alert_percents: tuple[Annotated[int, Meta(ge=1, le=100)], ...] = (50, 80, 100)
+    alert_every_s: Annotated[float, Meta(gt=0)] = 2.0
+    statements_in_flight_max: Count = 4
+    callout_dir: str = ""
+    callout_in_flight_max: Count = 1024
+    callout_wrong_max: Count = 10
+    callout_wrong_window_s: Annotated[float, Meta(gt=0)] = 60.0
+    callout_sweep_every_s: Annotated[float, Meta(gt=0)] = 2.0
+    connection_lifetime_max_s: Annotated[float, Meta(ge=10)] = 24 * 3600.0
+    connections_max: Count = 1000
+    subscriptions_max: Count = 1000
 
     @property
     def patience_s(self) -> float:

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
-from penstock.contracts.audit import DecisionRecord, OutcomeRecord, Who
+from penstock.contracts.audit import OutcomeRecord
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Decision, DecisionContext, Question, Reason
@@ -21,51 +21,48 @@ from penstock.kit.clock import Clock
 from penstock.kit.identity import Claims
 from penstock.kit.metrics import Metrics
 from penstock.kit.recorder import Place, Recorder
+from services.policy.approvals.hold import Holding
 from services.policy.config import Config
 from services.policy.identity.keys import ApiKey
-from services.policy.money.accounts import Accounts, Hold, Reserved
-from services.policy.money.limits import Pot, dollars
+from services.policy.money.accounts import Accounts
+from services.policy.money.holds import Hold, Reserved
+from services.policy.money.limits import Pot
+from services.policy.money.refusal import shortage
+from services.policy.recorded import Asked, cancelled, record
 from services.policy.remembered import Remembered, over
 from services.policy.rulebook import Rulebook
 from services.policy.rules.decide import UNPRICED, Verdict, price, refuse
+from services.policy.rules.pace import Pace
 from services.policy.rules.question import check
-
-RESOURCE_MAX = 256
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """One question, who asks it, and what it stands for. `due`: when an outcome is overdue, 0 when none will come;
-    `lease`: when what it reserved counts as used."""
-
-    question: Question
-    claims: Claims
-    meta: Meta
-    digest: str
-    bundle: str
-    nano: int
-    tokens: int
-    due: float
-    lease: float = 0.0
 
 
 class Evaluator:
     """Answers questions. Raises Failure: INVALID, UNAUTHENTICATED, CONFLICT, and UNAVAILABLE for fail closed."""
 
     def __init__(
-        self, rules: Rulebook, accounts: Accounts, recorder: Recorder, clock: Clock, metrics: Metrics, config: Config
+        self,
+        rules: Rulebook,
+        accounts: Accounts,
+        holding: Holding,
+        recorder: Recorder,
+        clock: Clock,
+        metrics: Metrics,
+        config: Config,
     ) -> None:
         self._rules = rules
+        self._holding = holding
         self._accounts = accounts
         self._recorder = recorder
         self._clock = clock
         self._metrics = metrics
         self._config = config
         self._remembered = Remembered(config.decisions_remembered_max)
+        self._pace = Pace()
         self._owed: deque[tuple[OutcomeRecord, str]] = deque(maxlen=config.undone_max)
         self._undoing: set[asyncio.Task[None]] = set()
 
-    async def evaluate(self, question: Question, claims: Claims, meta: Meta) -> Decision:
-        """One decision for one attempt, however often it is asked."""
+    async def evaluate(self, question: Question, claims: Claims, meta: Meta, refusal: Reason | None = None) -> Decision:
+        """One decision for one attempt, however often asked. `refusal`: why it is denied, whatever policies say."""
         check(question)
         now = self._clock.now()
         key = self._rules.key_of(claims, now)
@@ -73,9 +70,18 @@ class Evaluator:
         given = self._remembered.get(claims.tenant, question.attempt, digest)
         if given is not None:
             return given
-        asked, verdict = self._judged(question, claims, meta, digest, key, now)
-        decision = await self._decided(asked, verdict, self._rules.pots(claims, key, now))
-        self._remembered.put(claims.tenant, question.attempt, digest, decision)
+        told = self._pace.told(question, claims, now)
+        asked, verdict = self._judged(told, claims, meta, digest, key, now)
+        if refusal is not None:
+            verdict = refuse(Code.DENIED, refusal)
+        pots = self._rules.pots(claims, key, now)
+        if verdict.effect == "hold":
+            decision = await self._held(asked, verdict, pots)
+        else:
+            decision = await self._decided(asked, verdict, pots)
+        if decision.context.effect != "hold":  # which people may change
+            self._remembered.put(claims.tenant, question.attempt, digest, decision)
+        self._pace.seen(claims, decision)
         self._metrics.decisions.add(question.action.name, decision.context.effect)
         return decision
 
@@ -88,13 +94,13 @@ class Evaluator:
         now = self._clock.now()
         key = self._rules.key_of(claims, now)
         bundle = self._rules.bundle
-        team = key.team if key else ""
+        team = key.team if key else claims.team
         verdicts = bundle.judge(claims, questions, self._rules.obligations, team, now)
         decisions: list[Decision] = []
         waiting: list[asyncio.Future[int]] = []
         for question, verdict in zip(questions, verdicts, strict=True):
             digest = digest_of(question, claims)
-            asked = Asked(question, claims, meta, f"list:{digest}", bundle.version, 0, 0, 0.0)
+            asked = Asked(question, claims, meta, f"list:{digest}", bundle.version, 0, 0, 0.0, at=now, team=team)
             decision = answer(asked, verdict)
             decisions.append(decision)
             waiting.append(self._put(await self._recorder.place(), asked, decision, ()))
@@ -106,9 +112,9 @@ class Evaluator:
         self, question: Question, claims: Claims, meta: Meta, digest: str, key: ApiKey | None, now: float
     ) -> tuple[Asked, Verdict]:
         bundle = self._rules.bundle
-        verdict = bundle.judge(claims, [question], self._rules.obligations, key.team if key else "", now)[0]
+        verdict = bundle.judge(claims, [question], self._rules.obligations, key.team if key else claims.team, now)[0]
         nano = price(question.reserve, self._config.unknown_price, self._config.estimate_nano_per_token)
-        if nano is None and verdict.permits:
+        if nano is None and (verdict.permits or verdict.effect == "hold"):
             verdict = UNPRICED
         due_s = min(question.outcome_due_s, self._config.lease_max_s)
         return (
@@ -122,9 +128,23 @@ class Evaluator:
                 tokens=question.reserve.tokens if question.reserve else 0,
                 due=now + due_s if due_s else 0.0,
                 lease=now + (due_s or self._config.lease_max_s),
+                at=now,
+                team=key.team if key else claims.team,
             ),
             verdict,
         )
+
+    async def _held(self, asked: Asked, verdict: Verdict, pots: tuple[Pot, ...]) -> Decision:
+        """The answer to what people must approve: that they are asked, or what they said."""
+        settled, taken = await self._holding.settle(asked, verdict)
+        permitted = False
+        try:
+            decision = await self._decided(asked, settled, pots)
+            permitted = decision.decision
+        finally:
+            if taken is not None and not permitted:
+                self._behind(self._holding.give_back(taken))
+        return decision
 
     async def _decided(self, asked: Asked, verdict: Verdict, pots: tuple[Pot, ...]) -> Decision:
         """The answer, once it is in the audit stream."""
@@ -134,7 +154,7 @@ class Evaluator:
         try:
             decision = answer(asked, verdict)
             held: tuple[Pot, ...] = ()
-            if verdict.permits and pots and (asked.nano or asked.tokens):
+            if verdict.permits and pots and _counts(asked, pots):
                 decision = await self._reserved(asked, verdict, decision, pots)
                 held = pots if decision.decision else ()
             stored = self._put(place, asked, decision, held)
@@ -163,13 +183,15 @@ class Evaluator:
             pots=pots,
             answer=msgspec.json.encode(decision),
             asked=self._clock.now(),
+            requests=asked.requests,
+            slots=asked.slots,
         )
         reserved = await self._accounts.reserve(asked.claims.tenant, hold)
         match reserved.state:
             case "held":
                 return msgspec.json.decode(reserved.answer, type=Decision)
             case "short":
-                return answer(asked, refuse(Code.BUDGET_EXHAUSTED, _short(asked, reserved)))
+                return _short(asked, reserved, pots, self._clock.now())
             case "over":
                 raise over()
             case "conflict":
@@ -245,6 +267,8 @@ def answer(asked: Asked, verdict: Verdict) -> Decision:
     seed = (
         f"{claims.tenant}\n{asked.question.attempt}\n{asked.digest}\n{asked.bundle}\n{verdict.effect}\n{verdict.code}"
     )
+    if verdict.approval:
+        seed += f"\n{verdict.approval}"
     return Decision(
         verdict.permits,
         DecisionContext(
@@ -253,65 +277,27 @@ def answer(asked: Asked, verdict: Verdict) -> Decision:
             code=verdict.code,
             reasons=verdict.reasons,
             bundle=asked.bundle,
-            obligations=verdict.obligations,
+            obligations=verdict.obligations if verdict.permits else (),
             tenant=claims.tenant,
             subject=claims.sub,
+            approval=verdict.approval,
+            approvers=verdict.approvers,
         ),
     )
 
 
-def record(asked: Asked, decision: Decision, held: tuple[Pot, ...]) -> DecisionRecord:
-    """What the audit stream keeps of it."""
-    context, claims, meta = decision.context, asked.claims, asked.meta
-    return DecisionRecord(
-        decision=context.id,
-        attempt=asked.question.attempt,
-        effect=context.effect,
-        who=Who(claims.sub, claims.chain, claims.key),
-        action=asked.question.action.name,
-        resource=resource_name(asked.question),
-        bundle=context.bundle,
-        code=context.code,
-        reasons=context.reasons,
-        obligations=context.obligations,
-        arguments_digest=asked.question.arguments_digest,
-        accounts=tuple(pot.name for pot in held),
-        reserved_nano=asked.nano if held else 0,
-        reserved_tokens=asked.tokens if held else 0,
-        outcome_due=(asked.lease if held else asked.due) if decision.decision else 0.0,
-        request=meta.request,
-        job=meta.job,
-        step=meta.step,
-        traceparent=meta.traceparent,
-    )
+def _counts(asked: Asked, pots: tuple[Pot, ...]) -> bool:
+    """Whether there is anything to reserve."""
+    return bool(asked.nano or asked.tokens or (asked.requests and any(pot.counts_actions for pot in pots)))
 
 
-def cancelled(asked: Asked, decision: Decision) -> OutcomeRecord:
-    """What the audit stream keeps of an attempt that was undone."""
-    return OutcomeRecord(
-        decision=decision.context.id,
-        attempt=asked.question.attempt,
-        status="cancelled",
-        action=asked.question.action.name,
-        resource=resource_name(asked.question),
-        code=Code.UNAVAILABLE,
-        request=asked.meta.request,
-        job=asked.meta.job,
-        step=asked.meta.step,
-        traceparent=asked.meta.traceparent,
-    )
-
-
-def resource_name(question: Question) -> str:
-    """In Cedar's spelling, cut: a caller may have named it."""
-    return f'{question.resource.type}::"{question.resource.id[:RESOURCE_MAX]}"'
-
-
-def _short(asked: Asked, reserved: Reserved) -> Reason:
-    left = max(0, reserved.left)
-    if reserved.what == "tokens":
-        return Reason("budget", f"{reserved.pot} has {left} tokens left, this may take {asked.tokens}")
-    return Reason("budget", f"{reserved.pot} has {dollars(left)} left, this may cost {dollars(asked.nano)}")
+def _short(asked: Asked, reserved: Reserved, pots: tuple[Pot, ...], now: float) -> Decision:
+    pot = next(pot for pot in pots if pot.name == reserved.pot)
+    wanted = {"nano": asked.nano, "tokens": asked.tokens}.get(reserved.what, 1)
+    short = shortage(pot, reserved.what, reserved.left, wanted, now)
+    decision = answer(asked, refuse(short.code, Reason("budget", short.text)))
+    context = msgspec.structs.replace(decision.context, retry_after_s=short.retry_after_s)
+    return msgspec.structs.replace(decision, context=context)
 
 
 def _unrecorded() -> Failure:

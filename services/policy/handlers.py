@@ -5,10 +5,7 @@ from penstock.contracts.ids import new_id
 from penstock.contracts.jobs import TokenReply, TokenRequest
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import (
-    AccountQuery,
     Authenticate,
-    Balance,
-    Balances,
     Decision,
     Decisions,
     Delegate,
@@ -18,6 +15,7 @@ from penstock.contracts.policy import (
 )
 from penstock.kit.clock import Clock
 from penstock.kit.identity import Claims, Identities
+from penstock.kit.revocations import KEY
 from services.policy.config import Config
 from services.policy.delegation.grants import (
     Remaining,
@@ -31,6 +29,7 @@ from services.policy.evaluate import Evaluator
 from services.policy.identity.keys import ApiKey
 from services.policy.identity.tokens import Signer
 from services.policy.money.accounts import Accounts
+from services.policy.money.balance import remaining
 from services.policy.money.limits import Pot
 from services.policy.rulebook import Rulebook
 
@@ -60,11 +59,11 @@ class Handlers:
         """An API key for a token. UNAUTHENTICATED is the same for a key that is unknown, wrong, expired or revoked."""
         if request.scheme != "api_key":
             raise Failure(Code.INVALID, "this kind of credential is not known", param="scheme")
-        return self._signed(self._rules.keys.authenticate(request.credential, self._clock.now()))
+        return self._signed(self._key(request.credential))
 
     async def token(self, request: TokenRequest, meta: Meta) -> TokenReply:
         """The same for a tenant's own client; another tenant's key is as good as none."""
-        key = self._rules.keys.authenticate(request.api_key, self._clock.now())
+        key = self._key(request.api_key)
         if key.tenant != meta.tenant:
             raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
         identity = self._signed(key)
@@ -92,18 +91,12 @@ class Handlers:
             raise Failure(Code.DENIED, "; ".join(reasons), decision=decision.context.id, reasons=reasons)
         return self._signer.sign(child)
 
-    async def balances(self, request: AccountQuery, meta: Meta) -> Balances:
-        """The caller's accounts that have a limit; what has none is not counted."""
-        claims = self._identities.claims(meta)
-        now = self._clock.now()
-        pots = self._rules.pots(claims, self._rules.key_of(claims, now), now)
-        used = await self._accounts.used(claims.tenant, [pot.name for pot in pots])
-        return Balances(
-            [
-                Balance(pot.name, nano, held_nano, max(0, pot.limit_nano), tokens + held_tokens)
-                for pot, (nano, held_nano, tokens, held_tokens) in zip(pots, used, strict=True)
-            ]
-        )
+    def _key(self, credential: str) -> ApiKey:
+        """Whose key it is. Raises Failure(UNAUTHENTICATED), and UNAVAILABLE when nobody can say what was revoked."""
+        key = self._rules.keys.authenticate(credential, self._clock.now())
+        if self._identities.revocations.refused((KEY + key.id,), key.tenant):
+            raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
+        return key
 
     def _signed(self, key: ApiKey) -> Identity:
         claims = of_key(key, self._clock.now(), self._config.token_lifetime_s, new_id("txn"))
@@ -113,7 +106,4 @@ class Handlers:
         """What the narrowest of the parent's accounts has left, where the child wants a slice of it."""
         if not pots or not (request.budget_nano or request.budget_tokens):
             return Remaining()
-        used = await self._accounts.used(parent.tenant, [pot.name for pot in pots])
-        nano = [pot.limit_nano - u[0] - u[1] for pot, u in zip(pots, used, strict=True) if pot.limit_nano >= 0]
-        tokens = [pot.limit_tokens - u[2] - u[3] for pot, u in zip(pots, used, strict=True) if pot.limit_tokens >= 0]
-        return Remaining(max(0, min(nano)) if nano else -1, max(0, min(tokens)) if tokens else -1)
+        return remaining(pots, await self._accounts.standings(parent.tenant, [pot.name for pot in pots]))

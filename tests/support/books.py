@@ -1,7 +1,8 @@
 """Accounts on a real store, with a ledger in place of the audit stream and a clock that is moved by hand."""
 
 from penstock.kit.store import Store
-from services.policy.money.accounts import Accounts, Hold, Reserved
+from services.policy.money.accounts import Accounts
+from services.policy.money.holds import Hold, Reserved
 from services.policy.money.ledger import Held, Ledger, Recorded, Spent
 from services.policy.money.limits import NO_LIMIT, Pot
 from tests.support.clock import HandClock
@@ -28,23 +29,41 @@ class Books:
         return self.ledger
 
     async def reserve(
-        self, attempt: str, nano: int, *pots: Pot, tokens: int = 0, due_s: float = 60, digest: str = "q"
+        self,
+        attempt: str,
+        nano: int,
+        *pots: Pot,
+        tokens: int = 0,
+        due_s: float = 60,
+        digest: str = "q",
+        actions: int = 0,
     ) -> Reserved:
         """One asking; its stamp differs from those of all others."""
         self.clock.move(0.001)
         now = self.clock.now()
-        hold = Hold(attempt, digest, nano, tokens, now + due_s, pots or (TENANT, ALICE), f'"{attempt}"'.encode(), now)
+        asked = pots or (TENANT, ALICE)
+        told = f'"{attempt}"'.encode()
+        hold = Hold(attempt, digest, nano, tokens, now + due_s, asked, told, now, requests=actions, slots=actions)
         return await self.accounts.reserve("acme", hold)
 
-    async def record(self, attempt: str, nano: int, *pots: str, tokens: int = 0, due_s: float = 60) -> None:
+    async def record(
+        self, attempt: str, nano: int, *pots: str, tokens: int = 0, due_s: float = 60, actions: int = 0
+    ) -> None:
         """The attempt's decision is heard in the audit stream."""
         self.sequence += 1
         now = self.clock.now()
-        held = Held(pots or ("tenant:acme", "user:alice"), nano, tokens, now + due_s)
+        held = Held(pots or ("tenant:acme", "user:alice"), nano, tokens, now + due_s, actions, actions)
         await self.accounts.recorded("acme", [Recorded(attempt, self.sequence, now, held)])
 
     async def settle(self, attempt: str, nano: int, tokens: int = 0) -> int:
         return (await self.accounts.settle("acme", [Spent(attempt, nano, tokens)]))[0]
 
     async def used(self, *pots: str) -> list[tuple[int, int, int, int]]:
-        return await self.accounts.used("acme", pots or ("tenant:acme", "user:alice"))
+        """Committed and held nano-dollars, committed and held tokens, of each pot."""
+        found = [one.balance for one in await self.accounts.standings("acme", pots or ("tenant:acme", "user:alice"))]
+        return [(one.nano, one.held_nano, one.tokens, one.held_tokens) for one in found]
+
+    async def actions(self, *pots: str) -> list[tuple[int, int, int]]:
+        """Committed and held requests, and the slots that are held, of each pot."""
+        found = [one.balance for one in await self.accounts.standings("acme", pots)]
+        return [(one.requests, one.held_requests, one.held_slots) for one in found]

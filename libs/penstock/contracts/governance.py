@@ -1,10 +1,10 @@
 """The map's part that policy and audit answer; subjects.py has the rest, and the table of all."""
 
-from penstock.contracts import audit, jobs, keys, policy
+from penstock.contracts import approvals, audit, bundles, jobs, keys, money, policy
 from penstock.contracts.api import api
 from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Consumer, Event, Subject
 from penstock.contracts.services import AUDIT, DATA_PLANE, GATEWAY, ORCHESTRATOR, POLICY, ROUTER, SERVICES
-from penstock.contracts.stores import AUDIT_LOG, DAY_S
+from penstock.contracts.stores import AUDIT_LOG, DAY_S, EVENTS
 
 # Policy ------------------------------------------------------------------------------------------------------------
 
@@ -73,6 +73,36 @@ KEY_EXPIRE = api("key_expire", keys.KeyExpire, keys.KeyView, POLICY)
 KEY_REVOKE = api("key_revoke", keys.KeyRevoke, keys.KeyRevoked, POLICY)
 REVOCATIONS = Bucket("revocations", keys.Revocation, (POLICY,), SERVICES, ttl_s=8 * DAY_S, watched=True)
 """Kept for longer than any token lives (policy's run_lifetime_max_s): by then there is nothing to refuse."""
+
+BUNDLES = Bucket("bundles", bundles.Sources, (POLICY,), (POLICY,))
+"""Every version that was in force, by its digest: what a decision of the past fell by can be looked up."""
+BUNDLE_POINTER = Bucket("bundle_pointer", bundles.Standing, (POLICY,), (POLICY,))
+"""Which version is in force: the one key `current`."""
+BUNDLE_PUBLISH = api("bundle_publish", bundles.Publish, bundles.Published, POLICY)
+BUNDLE_ROLLBACK = api("bundle_rollback", bundles.Rollback, bundles.Published, POLICY)
+BUNDLE_LIST = api("bundle_list", bundles.BundlesRequest, bundles.BundleList, POLICY)
+BUNDLE_SHOW = api("bundle_show", bundles.BundleRef, bundles.BundleView, POLICY)
+DECISIONS = api("decisions", bundles.DecisionsRequest, bundles.DecisionPage, POLICY)
+EXPLAIN = api("explain", bundles.ExplainRequest, bundles.Explanation, POLICY)
+
+# Approvals ---------------------------------------------------------------------------------------------------------
+
+APPROVALS = Bucket("approvals", approvals.KeptApproval, (POLICY,), (POLICY,), ttl_s=30 * DAY_S, watched=True)
+"""The last approval of a thing by its digest, those before it by their ids, below the tenant."""
+APPROVAL_EVENT = Event(
+    Subject("penstock.v1.{tenant}.approvals.{approval}"),
+    approvals.ApprovalEvent,
+    EVENTS,
+    emitted_by=(POLICY,),
+    heard_by=(TENANT_CLIENT, GATEWAY, ORCHESTRATOR),
+)
+APPROVAL_SINK = Consumer("approvals", EVENTS, APPROVAL_EVENT.subject.wildcard, used_by=ORCHESTRATOR, held_max=256)
+APPROVAL_LIST = api("approvals", approvals.ApprovalListRequest, approvals.ApprovalPage, POLICY)
+APPROVAL_GET = api("approval", approvals.ApprovalRef, approvals.Approval, POLICY)
+APPROVAL_ANSWER = api("answer", approvals.ApprovalAnswer, approvals.Approval, POLICY)
+
+ACCOUNTS = api("accounts", money.AccountsRequest, money.Accounts, POLICY)
+ACCOUNT_STATEMENT = api("statement", money.StatementRequest, money.Statement, POLICY, timeout_s=120.0)
 
 # Audit -------------------------------------------------------------------------------------------------------------
 

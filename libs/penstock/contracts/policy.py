@@ -95,7 +95,7 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class DecisionContext(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why. `code` is the failure code for a refusal (denied, budget_exhausted, approval_required, rate_limited …).
-    `approval` is the approval that the action waits for, was refused by, or is permitted by; `approvers` who gave it."""
+    `approval`: the approval that the action waits for, was refused by, or is permitted by; `approvers`: who gave it."""
 
     id: str
     effect: EffectName

@@ -341,9 +341,35 @@ class Metrics:
             r, "penstock_audit_checkpoint_lag_seconds", "Age of the oldest leaf that no checkpoint covers; 0: none."
         )
         self.audit_orphans = Gauge(r, "penstock_audit_orphans", "Decisions whose outcome is overdue.")
+        self.policy_callouts = Counter(
+            r,
+            "penstock_policy_callouts_total",
+            "Clients of the broker that were admitted, refused, or refused unseen after many wrong keys (limited).",
+            "result",
+        )
+        self.policy_connections_ended = Counter(
+            r, "penstock_policy_connections_ended_total", "Connections to the broker whose key was good no more."
+        )
         self.policy_bundle_errors = Counter(r, "penstock_policy_bundle_errors_total", "Bundles that were refused.")
+        self.policy_bundle_number = Gauge(
+            r, "penstock_policy_bundle_number", "Number of the publication that is in force; 0: the folder's bundle."
+        )
+        self.approvals = Counter(
+            r,
+            "penstock_approvals_total",
+            "What became of approvals: asked, reminder, answer, approved, denied, expired, used, refused (too many).",
+            "event",
+        )
+        self.approvals_waiting = Gauge(r, "penstock_approvals_waiting", "Approvals that wait for an answer.")
         self.reserved_nano = Counter(
             r, "penstock_policy_reserved_nanodollars_total", "Money reserved with decisions, 10^-9 USD."
+        )
+        self.account_alerts = Counter(
+            r,
+            "penstock_policy_account_alerts_total",
+            "Thresholds of limits that were reached, by what is limited (nano, tokens, requests) and percent.",
+            "measure",
+            "percent",
         )
         self.settled_nano = Counter(
             r, "penstock_policy_settled_nanodollars_total", "Money settled from outcomes, 10^-9 USD."

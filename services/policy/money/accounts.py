@@ -8,15 +8,16 @@ can have none any more is given back, whoever died in between (docs/decisions/00
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from penstock.contracts.errors import Code, Failure, FailureBody
 from penstock.kit.clock import Clock
 from penstock.kit.store import Script, Store
-from services.policy.money.ledger import AS_RESERVED, Ledger, Recorded, Spent
-from services.policy.money.limits import Pot, kept_until, split_pot
+from services.policy.money.alert import Alert, alert, field_of
+from services.policy.money.holds import STANDING, Hold, Reserved, Standing, asked, folded, settled, standing, told
+from services.policy.money.ledger import Ledger, Recorded, Spent
 
 GROUP_MAX = 64
 EXPIRE_GROUP = 200
@@ -24,37 +25,11 @@ VOID_GROUPS_MAX = 50
 LATE_OUTCOME_S = 24 * 3600
 """How long an expired reservation waits for the outcome that corrects it, and one given back for a late decision."""
 _TENANTS = "penstock:tenants"
-_SCRIPTS = Path(__file__).with_name("scripts")
+SCRIPTS = Path(__file__).with_name("scripts")
 
 Answer = TypeVar("Answer")
 Fold = Callable[[str], Awaitable[Ledger]]
 """The balances of a tenant, from the audit stream."""
-
-
-class Hold(msgspec.Struct, frozen=True):
-    """What to reserve. `due`: Unix seconds when the lease ends. `answer` is kept, and given to who asks again. `asked`:
-    Unix seconds when it was; it tells one asking from another."""
-
-    attempt: str
-    digest: str
-    nano: int
-    tokens: int
-    due: float
-    pots: tuple[Pot, ...]
-    answer: bytes
-    asked: float
-
-
-class Reserved(msgspec.Struct, frozen=True):
-    """`held`: this attempt had reserved before, `answer` is what it was told. `short`: `pot` has not enough
-    (`what` is nano or tokens). `over`: the attempt is settled or given back. `conflict`: it stands for another
-    question. `left`: nano-dollars left in the narrowest pot, -1 without a limit."""
-
-    state: Literal["reserved", "held", "short", "over", "conflict"]
-    pot: str = ""
-    what: str = ""
-    left: int = -1
-    answer: str = ""
 
 
 _Waiting = tuple[Hold, asyncio.Future[Reserved]]
@@ -65,17 +40,27 @@ class Accounts:
     """The accounts of all tenants. Raises Failure(UNAVAILABLE) when the store does not answer."""
 
     def __init__(
-        self, store: Store, fold: Fold, clock: Clock, *, timeout_s: float, settled_kept_s: int, unrecorded_s: float
+        self,
+        store: Store,
+        fold: Fold,
+        clock: Clock,
+        *,
+        timeout_s: float,
+        settled_kept_s: int,
+        unrecorded_s: float,
+        alert_percents: Sequence[int] = (50, 80, 100),
+        scripts: Path = SCRIPTS,
     ) -> None:
         """`timeout_s`: how long the store may take; `settled_kept_s`: how long a settled attempt is remembered;
-        `unrecorded_s`: how long after it was asked for a decision may be stored, and not later."""
+        `unrecorded_s`: how long after it was asked for a decision may be stored, and not later; `alert_percents`: of a
+        limit, lowest first: reaching it is noted (`alerts`)."""
         self._store = store
         self._fold = fold
         self._clock = clock
         self._timeout_s = timeout_s
         self._settled_kept_s = settled_kept_s
         self._unrecorded_s = unrecorded_s
-        self._scripts = {path.stem: Script(path.read_text(encoding="utf-8")) for path in _SCRIPTS.glob("*.lua")}
+        self._scripts = load_scripts(scripts, alert_percents)
         self._waiting: dict[str, list[_Waiting]] = {}
         self._senders: set[asyncio.Task[None]] = set()
         self._opening: dict[str, asyncio.Lock] = {}
@@ -95,15 +80,12 @@ class Accounts:
 
     async def settle(self, tenant: str, spent: Sequence[Spent]) -> list[int]:
         """What each attempt was settled with, in nano-dollars; -1 for one that had nothing to settle."""
-        asked = [{"attempt": one.attempt, "nano": _amount(one.nano), "tokens": _amount(one.tokens)} for one in spent]
-        answer = await self._opened(tenant, "settle", self._settled_kept_s, _json(asked))
+        answer = await self._opened(tenant, "settle", self._settled_kept_s, settled(spent))
         return [int(nano) if nano else -1 for nano in msgspec.json.decode(_bytes(answer), type=list[str])]
 
     async def recorded(self, tenant: str, decisions: Sequence[Recorded]) -> None:
         """These stand in the audit stream: they are not given back any more, and their leases run."""
-        now = self._clock.now()
-        told = _json([_told(one, now) for one in decisions])
-        await self._opened(tenant, "recorded", f"{self._unrecorded_s:.3f}", told)
+        await self._opened(tenant, "recorded", f"{self._unrecorded_s:.3f}", told(decisions, self._clock.now()))
 
     async def undo(self, tenant: str, attempt: str) -> bool:
         """Gives back what nobody was permitted, and closes the attempt; if it is recorded the hold stays, for the
@@ -140,13 +122,27 @@ class Accounts:
             ended.extend(_texts(answer))
         return ended
 
-    async def used(self, tenant: str, names: Sequence[str]) -> list[tuple[int, int, int, int]]:
-        """Committed and held nano-dollars, committed and held tokens, of each pot."""
+    async def standings(self, tenant: str, names: Sequence[str]) -> list[Standing]:
+        """Each pot as it stands."""
         await self._open(tenant)
-        fields = ("nano", "held_nano", "tokens", "held_tokens")
-        commands = [("HMGET", f"{_prefix(tenant)}pot:{name}", *fields) for name in names]
+        commands = [("HMGET", f"{_prefix(tenant)}pot:{name}", *STANDING) for name in names]
         answers: list[object] = await self._within(self._store.do_all(commands)) if commands else []
-        return [_four(answer) for answer in answers]
+        return [standing(answer) for answer in answers]
+
+    async def alerts(self) -> list[tuple[str, Alert]]:
+        """By tenant, the thresholds that were reached and that nobody has told yet."""
+        tenants = sorted(_texts(await self._within(self._store.do("SMEMBERS", _TENANTS))))
+        commands = [("HGETALL", f"{_prefix(tenant)}alerts") for tenant in tenants]
+        answers: list[object] = await self._within(self._store.do_all(commands)) if commands else []
+        return [
+            (tenant, alert(field, used))
+            for tenant, found in zip(tenants, answers, strict=True)
+            for field, used in _pairs(found)
+        ]
+
+    async def told(self, tenant: str, alert: Alert) -> bool:
+        """It was told; True for one of those who did."""
+        return await self._within(self._store.do("HDEL", f"{_prefix(tenant)}alerts", field_of(alert))) == 1
 
     async def check(self) -> None:
         """For readiness. Raises Failure(UNAVAILABLE)."""
@@ -172,7 +168,7 @@ class Accounts:
             _give(group, answers, failure)
 
     async def _reserve(self, holds: list[Hold], tenant: str) -> list[Reserved]:
-        answer = await self._opened(tenant, "reserve", _json(_asked(holds)))
+        answer = await self._opened(tenant, "reserve", asked(holds))
         return msgspec.json.decode(_bytes(answer), type=list[Reserved], strict=False)
 
     async def _opened(self, tenant: str, script: str, *arguments: str | int | bytes) -> object:
@@ -192,10 +188,9 @@ class Accounts:
             ledger = await self._fold(tenant)
             now = self._clock.now()
             ledger.expire(now)
-            folded = _json(_folded(ledger, now))
             prefix = _prefix(tenant)
             keys = (f"{prefix}ledger", f"{prefix}due", _TENANTS)
-            arguments = (prefix, tenant, f"{now:.3f}", folded, LATE_OUTCOME_S, ledger.sequence)
+            arguments = (prefix, tenant, f"{now:.3f}", folded(ledger, now), LATE_OUTCOME_S, ledger.sequence)
             await self._within(self._store.run(self._scripts["open"], keys, arguments))
 
     async def _run(self, tenant: str, script: str, *arguments: str | int | bytes) -> object:
@@ -209,6 +204,14 @@ class Accounts:
                 return await answer
         except TimeoutError:
             raise Failure(Code.UNAVAILABLE, "the store does not answer", retry_after_s=1.0) from None
+
+
+def load_scripts(folder: Path, alert_percents: Sequence[int]) -> dict[str, Script]:
+    """Each script below what all of them begin with (pots.lua)."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.lua")}
+    percents = ", ".join(str(percent) for percent in sorted(alert_percents))
+    start = f"local PERCENTS = {{ {percents} }}\n{texts.pop('pots')}"
+    return {name: Script(start + text) for name, text in texts.items()}
 
 
 def _prefix(tenant: str) -> str:
@@ -227,73 +230,6 @@ def _give(group: list[_Waiting], answers: list[Reserved], failure: FailureBody) 
             future.set_exception(Failure.of(failure))
 
 
-def _asked(holds: list[Hold]) -> list[dict[str, object]]:
-    return [
-        {
-            "attempt": hold.attempt,
-            "digest": hold.digest,
-            "nano": str(hold.nano),
-            "tokens": str(hold.tokens),
-            "asked": f"{hold.asked:.6f}",
-            "answer": hold.answer.decode(),
-            "pots": [
-                {
-                    "name": pot.name,
-                    "nano": str(pot.limit_nano),
-                    "tokens": str(pot.limit_tokens),
-                    "kept_until": str(pot.kept_until),
-                }
-                for pot in hold.pots
-            ],
-        }
-        for hold in holds
-    ]
-
-
-def _told(one: Recorded, now: float) -> dict[str, object]:
-    held = one.held
-    return {
-        "attempt": one.attempt,
-        "sequence": one.sequence,
-        "stored": one.stored,
-        "nano": str(held.nano),
-        "tokens": str(held.tokens),
-        "due": f"{held.due:.3f}",
-        "pots": [{"name": name, "kept_until": str(kept_until(*split_pot(name), now))} for name in held.pots],
-    }
-
-
-def _folded(ledger: Ledger, now: float) -> dict[str, list[dict[str, str]]]:
-    pots: list[dict[str, str]] = []
-    for name, balance in ledger.pots.items():
-        kept = kept_until(*split_pot(name), now)
-        if kept and kept <= now:
-            continue
-        numbers = {key: str(value) for key, value in msgspec.structs.asdict(balance).items()}
-        pots.append({"name": name, "kept_until": str(kept), **numbers})
-    attempts = [
-        {
-            "attempt": attempt,
-            "state": state,
-            "nano": str(held.nano),
-            "tokens": str(held.tokens),
-            "pots": " ".join(held.pots),
-            "due": f"{held.due:.3f}",
-        }
-        for state, all_held in (("held", ledger.held), ("expired", ledger.expired))
-        for attempt, held in all_held.items()
-    ]
-    return {"pots": pots, "attempts": attempts}
-
-
-def _amount(amount: int) -> str:
-    return "" if amount == AS_RESERVED else str(amount)
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.encode(value)
-
-
 def _bytes(answer: object) -> bytes:
     if not isinstance(answer, bytes):
         raise Failure(Code.INTERNAL, "the store gave a strange answer")
@@ -305,8 +241,8 @@ def _texts(answer: object) -> list[str]:
     return [one.decode() for one in found if isinstance(one, bytes)]
 
 
-def _four(answer: object) -> tuple[int, int, int, int]:
-    if not isinstance(answer, list) or len(answer) != 4:
-        raise Failure(Code.INTERNAL, "the store gave a strange answer")
-    nano, held_nano, tokens, held_tokens = (int(one) if isinstance(one, bytes) else 0 for one in answer)
-    return nano, held_nano, tokens, held_tokens
+def _pairs(answer: object) -> list[tuple[str, str]]:
+    found = answer.items() if isinstance(answer, dict) else ()
+    return [
+        (key.decode(), value.decode()) for key, value in found if isinstance(key, bytes) and isinstance(value, bytes)
+    ]

@@ -1,17 +1,16 @@
-"""Limits on accounts, as an operator writes them, and the pots of money they make at a given time. Pure.
+"""Limits on accounts, as an operator writes them, and the pots they make at a given time. Pure.
 
 A pot is one account in one period: `tenant:acme@2026-11` is what Acme may use in November.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Literal
 
 import msgspec
 
-Period = Literal["total", "day", "month"]
+from services.policy.money.periods import Period, kept_until, window_at
+
 AccountLimit = tuple[str, int, int]
 """As in a token: account, nano-dollars, tokens; 0 is without a limit of the token's own."""
 
@@ -19,9 +18,9 @@ NANO = 10**9
 AMOUNT_MAX = 2**53 - 1
 """Largest exact integer of the store's scripts: about nine million dollars."""
 NO_LIMIT = -1
-KEPT_AFTER_END_S = 8 * 24 * 3600
-RUN_KEPT_S = 30 * 24 * 3600
-_KINDS = ("tenant", "team", "user", "workload", "key")
+MEASURES = ("nano", "tokens", "requests", "slots")
+"""What a pot counts. `slots` are actions under way; the others add up."""
+KINDS = ("tenant", "team", "user", "workload", "agent", "key", "run")
 
 
 class LimitsRefused(Exception):
@@ -33,11 +32,13 @@ class LimitsRefused(Exception):
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One limit: dollars, tokens or both, for one period (UTC days and months)."""
+    """One limit, for one period by UTC. `concurrency`: actions under way at once, which no period is for."""
 
     usd: float | str | None = None
     tokens: int | None = None
     period: Period = "total"
+    requests: int | None = None
+    concurrency: int | None = None
 
     @property
     def nano(self) -> int:
@@ -46,17 +47,30 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class Pot(msgspec.Struct, frozen=True):
-    """One account in one period. `kept_until`: Unix seconds when the store may forget it, 0 for never."""
+    """One account in one period. Limits are NO_LIMIT where there is none; `kept_until`: Unix seconds when the store may
+    forget it, 0 for never."""
 
     account: str
     window: str
     limit_nano: int
     limit_tokens: int
     kept_until: int = 0
+    limit_requests: int = NO_LIMIT
+    limit_slots: int = NO_LIMIT
 
     @property
     def name(self) -> str:
         return f"{self.account}@{self.window}" if self.window else self.account
+
+    @property
+    def limits(self) -> tuple[int, int, int, int]:
+        """In the order of MEASURES."""
+        return self.limit_nano, self.limit_tokens, self.limit_requests, self.limit_slots
+
+    @property
+    def counts_actions(self) -> bool:
+        """Whether an action counts here though it costs nothing."""
+        return self.limit_requests >= 0 or self.limit_slots >= 0
 
 
 Entries = dict[str, Limit | list[Limit]]
@@ -92,39 +106,19 @@ def pots(
     standing: Mapping[str, tuple[Limit, ...]],
     now: float,
 ) -> list[Pot]:
-    """The pots that hold for these accounts now, widest account first.
+    """The pots that hold for these accounts now, widest account first, each once.
 
-    `standing` are the limits of the files, by account; an account's own limit in the token (a run's) comes after.
+    `standing` are the limits of the files, by account; an account's own limit in the token (a run's) comes after, and
+    of two limits for the same pot the lower holds.
     """
-    made: list[Pot] = []
+    made: dict[tuple[str, str], Pot] = {}
     for account, nano, tokens in accounts:
         for limit in standing.get(account, ()):
             window = window_at(limit.period, now)
-            made.append(Pot(account, window, limit.nano, _or_none(limit.tokens or 0), kept_until(account, window, now)))
+            _add(made, _pot(account, window, limit, now))
         if nano or tokens:
-            made.append(Pot(account, "", _or_none(nano), _or_none(tokens), kept_until(account, "", now)))
-    return made
-
-
-def window_at(period: Period, now: float) -> str:
-    """The name of the period that `now` (Unix seconds) lies in, in UTC."""
-    if period == "total":
-        return ""
-    day = datetime.fromtimestamp(now, UTC)
-    return day.strftime("%Y-%m-%d" if period == "day" else "%Y-%m")
-
-
-def kept_until(account: str, window: str, now: float) -> int:
-    """Until when a late settlement may still come for this pot; 0: it is never forgotten."""
-    if window:
-        return int(_window_end(window)) + KEPT_AFTER_END_S
-    return int(now) + RUN_KEPT_S if account.startswith("run:") else 0
-
-
-def split_pot(name: str) -> tuple[str, str]:
-    """Account and window of a pot's name."""
-    account, mark, window = name.rpartition("@")
-    return (account, window) if mark and window[:4].isdigit() else (name, "")
+            _add(made, Pot(account, "", _or_none(nano), _or_none(tokens), kept_until(account, "", now)))
+    return list(made.values())
 
 
 @lru_cache(maxsize=4096)
@@ -152,9 +146,9 @@ def _entries(tenant: str, entries: Entries) -> dict[str, tuple[Limit, ...]]:
 def _checked(tenant: str, account: str, limit: Limit | list[Limit]) -> tuple[Limit, ...]:
     limits = (limit,) if isinstance(limit, Limit) else tuple(limit)
     kind, colon, name = account.partition(":")
-    if kind not in _KINDS or not colon or not name or " " in name or "@2" in name:
+    if kind not in KINDS or not colon or not name or " " in name or "@2" in name:
         raise LimitsRefused(
-            f"{tenant}: {account!r} is not an account. Write <kind>:<name> or <kind>:*, kind one of {', '.join(_KINDS)}"
+            f"{tenant}: {account!r} is not an account. Write <kind>:<name> or <kind>:*, kind one of {', '.join(KINDS)}"
         )
     if name != "*" and (tenant == "*" or (kind == "tenant" and name != tenant)):
         right = f"{kind}:* here, or {account} under its tenant" if tenant == "*" else f"it under {name}"
@@ -162,6 +156,8 @@ def _checked(tenant: str, account: str, limit: Limit | list[Limit]) -> tuple[Lim
     periods: set[str] = set()
     for one in limits:
         check_limit(f"{tenant}: {account}", one)
+        if kind == "run" and one.period != "total":
+            raise LimitsRefused(f"{tenant}: {account} is limited as a whole. Write no period")
         if one.period in periods:
             raise LimitsRefused(f"{tenant}: {account} has two limits for the period {one.period}. Write one")
         periods.add(one.period)
@@ -170,22 +166,51 @@ def _checked(tenant: str, account: str, limit: Limit | list[Limit]) -> tuple[Lim
 
 def check_limit(where: str, limit: Limit) -> None:
     """Raises LimitsRefused for a limit that limits nothing or is out of range."""
-    if limit.usd is None and limit.tokens is None:
-        raise LimitsRefused(f"{where} limits nothing. Write usd, tokens or both")
+    counts = {"tokens": limit.tokens, "requests": limit.requests, "concurrency": limit.concurrency}
+    if limit.usd is None and all(count is None for count in counts.values()):
+        raise LimitsRefused(f"{where} limits nothing. Write usd, tokens, requests or concurrency")
     try:
         _ = limit.nano
     except LimitsRefused as refused:
         raise LimitsRefused(f"{where}: {refused.detail}") from refused
-    if limit.tokens is not None and not 0 < limit.tokens <= AMOUNT_MAX:
-        raise LimitsRefused(f"{where}: tokens: {limit.tokens} is out of range. Write more than 0")
+    for name, count in counts.items():
+        if count is not None and not 0 < count <= AMOUNT_MAX:
+            raise LimitsRefused(f"{where}: {name}: {count} is out of range. Write more than 0")
+    if limit.concurrency is not None and limit.period != "total":
+        raise LimitsRefused(f"{where}: concurrency is at any time, not in a {limit.period}. Write an entry of its own")
+
+
+def _add(made: dict[tuple[str, str], Pot], pot: Pot) -> None:
+    place = (pot.account, pot.window)
+    known = made.get(place)
+    if known is not None:
+        pot = Pot(
+            pot.account,
+            pot.window,
+            _lower(known.limit_nano, pot.limit_nano),
+            _lower(known.limit_tokens, pot.limit_tokens),
+            pot.kept_until,
+            _lower(known.limit_requests, pot.limit_requests),
+            _lower(known.limit_slots, pot.limit_slots),
+        )
+    made[place] = pot
+
+
+def _pot(account: str, window: str, limit: Limit, now: float) -> Pot:
+    return Pot(
+        account,
+        window,
+        limit.nano,
+        _or_none(limit.tokens or 0),
+        kept_until(account, window, now),
+        _or_none(limit.requests or 0),
+        _or_none(limit.concurrency or 0),
+    )
+
+
+def _lower(one: int, other: int) -> int:
+    return max(one, other) if min(one, other) < 0 else min(one, other)
 
 
 def _or_none(amount: int) -> int:
     return amount if amount > 0 else NO_LIMIT
-
-
-def _window_end(window: str) -> float:
-    if len(window) == 10:
-        return (datetime.strptime(window, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
-    first = datetime.strptime(window, "%Y-%m").replace(tzinfo=UTC)
-    return (first + timedelta(days=32)).replace(day=1).timestamp()

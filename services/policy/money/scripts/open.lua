@@ -6,13 +6,13 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local prefix, folded = ARGV[1], cjson.decode(ARGV[4])
 for _, pot in ipairs(folded.pots) do
   local name = prefix .. 'pot:' .. pot.name
-  redis.call('HSET', name, 'nano', pot.nano, 'held_nano', pot.held_nano,
-    'tokens', pot.tokens, 'held_tokens', pot.held_tokens)
+  redis.call('HSET', name, unpack(pot.fields))
   if pot.kept_until ~= '0' then redis.call('EXPIREAT', name, pot.kept_until) end
 end
 for _, one in ipairs(folded.attempts) do
   local key = prefix .. 'attempt:' .. one.attempt
-  redis.call('HSET', key, 'state', one.state, 'digest', '', 'nano', one.nano, 'tokens', one.tokens, 'pots', one.pots)
+  redis.call('HSET', key, 'state', one.state, 'digest', '', 'nano', one.amounts[1], 'tokens', one.amounts[2],
+    'requests', one.amounts[3], 'slots', one.amounts[4], 'pots', one.pots)
   if one.state == 'held' then
     redis.call('ZADD', KEYS[2], one.due, one.attempt)
   else

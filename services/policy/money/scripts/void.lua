@@ -8,14 +8,10 @@ local found = own and { ARGV[5] } or redis.call('ZRANGEBYSCORE', KEYS[3], '-inf'
 local over = {}
 for _, attempt in ipairs(found) do
   local key = prefix .. 'attempt:' .. attempt
-  local held = redis.call('HMGET', key, 'state', 'nano', 'tokens', 'pots', 'again')
-  if not (own and held[5]) then
-    if redis.call('ZREM', KEYS[3], attempt) == 1 and held[1] == 'held' then
-      for pot in string.gmatch(held[4], '%S+') do
-        local name = prefix .. 'pot:' .. pot
-        if held[2] ~= '0' then redis.call('HINCRBY', name, 'held_nano', '-' .. held[2]) end
-        if held[3] ~= '0' then redis.call('HINCRBY', name, 'held_tokens', '-' .. held[3]) end
-      end
+  if not (own and redis.call('HEXISTS', key, 'again') == 1) then
+    local state, pots, reserved = attempt_at(key)
+    if redis.call('ZREM', KEYS[3], attempt) == 1 and state == 'held' then
+      change(prefix, pots, 'held_', '-', reserved)
       redis.call('HSET', key, 'state', 'void')
       redis.call('EXPIRE', key, ARGV[2])
     end

@@ -79,7 +79,7 @@ async def test_an_outcome_that_comes_before_its_decision_was_heard_is_booked_onc
         await plane.outcome("att_1", COST)
         ledger = await equal(plane)
     (pot,) = ledger.pots.values()
-    assert pot == Balance(nano=COST)
+    assert pot == Balance(nano=COST, requests=1)
 
 
 async def test_an_attempt_whose_outcome_never_comes_counts_as_what_was_reserved(plane: Plane) -> None:

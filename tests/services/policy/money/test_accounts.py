@@ -6,7 +6,8 @@ import pytest
 
 from penstock.contracts.errors import Code, Failure
 from penstock.kit.store import Store
-from services.policy.money.accounts import Accounts, Hold, Reserved
+from services.policy.money.accounts import Accounts
+from services.policy.money.holds import Hold, Reserved, Standing
 from services.policy.money.ledger import AS_RESERVED, Balance, Held, Ledger
 from services.policy.money.limits import NO_LIMIT, Pot
 from tests.support.books import TENANT, Books
@@ -159,7 +160,7 @@ TENANT_WITHOUT_END = Pot("tenant:acme", "", 10**12, NO_LIMIT)
 async def test_tenants_do_not_see_one_another(books: Books) -> None:
     await books.reserve("att_1", 40)
 
-    assert await books.accounts.used("globex", ["tenant:acme", "user:alice"]) == [(0, 0, 0, 0), (0, 0, 0, 0)]
+    assert await books.accounts.standings("globex", ["tenant:acme", "user:alice"]) == [Standing(Balance())] * 2
 
 
 async def test_an_empty_store_is_filled_from_the_ledger_before_it_answers(books: Books) -> None:

@@ -23,7 +23,7 @@ from tests.support.process import ModuleProcess, module_process
 
 SOON = {"store_timeout_s": 0.5, "record_timeout_s": 0.5, "clocks_apart_s": 0.5}
 """What nobody was permitted is given back after one and a half seconds."""
-FIELDS = ("nano", "held_nano", "tokens", "held_tokens")
+FIELDS = Balance.__struct_fields__
 
 
 async def folded(plane: Plane) -> Ledger:
@@ -75,7 +75,9 @@ async def test_a_reservation_whose_answer_was_lost_is_given_back(plane: Plane) -
             line.muted = False
 
             assert line.dropped
-            assert (await equal(plane)).pots["key:" + credential.split("_")[1]] == Balance(held_nano=100)
+            assert (await equal(plane)).pots["key:" + credential.split("_")[1]] == Balance(
+                held_nano=100, held_requests=1, held_slots=1
+            )
             assert (await plane.evaluate(complete(900, attempt="att_2"), token)).decision
             with pytest.raises(Failure) as raised:
                 await plane.evaluate(complete(700, attempt="att_1"), token)
@@ -95,7 +97,9 @@ async def test_one_whose_caller_asks_again_in_time_is_permitted_and_stays(plane:
             line.muted = False
 
             assert (await plane.evaluate(question, token)).decision
-            assert (await equal(plane)).pots["key:" + credential.split("_")[1]] == Balance(held_nano=800)
+            assert (await equal(plane)).pots["key:" + credential.split("_")[1]] == Balance(
+                held_nano=800, held_requests=2, held_slots=2
+            )
             await plane.outcome("att_1", 5)
             await settled_with(plane, 5, held=100)
 

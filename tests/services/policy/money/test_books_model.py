@@ -12,7 +12,8 @@ from penstock.contracts.audit import DECISION, OUTCOME, DecisionRecord, OutcomeR
 from penstock.contracts.llm import Usage
 from penstock.kit.recorder import envelope
 from penstock.kit.store import Store
-from services.policy.money.accounts import Accounts, Hold
+from services.policy.money.accounts import Accounts
+from services.policy.money.holds import Hold
 from services.policy.money.ledger import Balance, Ledger, Recorded, fold, reserved, spent
 from services.policy.money.limits import Pot
 from tests.services.policy.money.test_ledger import decided
@@ -142,7 +143,7 @@ class Model:
         """The store loses everything, and is filled from the stream when it is asked next."""
         if number < 6:
             await self.store.do("FLUSHALL")
-            await self.accounts.used("acme", ["tenant:acme"])
+            await self.accounts.standings("acme", ["tenant:acme"])
 
     async def finish(self) -> None:
         """Everybody is done, all is heard, and all leases are over."""
@@ -155,9 +156,8 @@ class Model:
         ledger = await self._fold("acme")
         ledger.expire(self.clock.now())
         names = [pot.name for pot in POTS]
-        in_store = await self.accounts.used("acme", names)
-        folded = [ledger.pots.get(name, Balance()) for name in names]
-        assert in_store == [(one.nano, one.held_nano, one.tokens, one.held_tokens) for one in folded]
+        in_store = [one.balance for one in await self.accounts.standings("acme", names)]
+        assert in_store == [ledger.pots.get(name, Balance()) for name in names]
         assert await self.store.do("ZCARD", "penstock:{acme}:pending") == 0
 
 

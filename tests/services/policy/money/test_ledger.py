@@ -4,6 +4,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,8 @@ from penstock.contracts.audit import DecisionRecord, OutcomeRecord, Record, Who
 from penstock.contracts.llm import Usage
 from penstock.kit.recorder import envelope
 from penstock.kit.store import Store
-from services.policy.money.accounts import Accounts, Hold
+from services.policy.money.accounts import Accounts
+from services.policy.money.holds import Hold
 from services.policy.money.ledger import AS_RESERVED, Balance, Held, Ledger, Recorded, Spent, rebuild, spent
 from services.policy.money.limits import Pot
 from tests.support.clock import HandClock
@@ -102,10 +104,9 @@ class World:
         answer = await random.choice(self.accounts).reserve("acme", hold)
         if answer.state == "reserved":
             # an outcome above what was reserved may have overspent a pot: nothing but free actions fit then
-            for pot, (nano, held, _, _) in zip(
-                pots, await self.accounts[0].used("acme", [pot.name for pot in pots]), strict=True
-            ):
-                assert hold.nano == 0 or amount_is_within(pot, nano + held)
+            names = [pot.name for pot in pots]
+            for pot, found in zip(pots, await self.accounts[0].standings("acme", names), strict=True):
+                assert hold.nano == 0 or amount_is_within(pot, found.balance.nano + found.balance.held_nano)
             self.ledger.decided(
                 DecisionRecord(
                     decision="d",
@@ -171,10 +172,9 @@ async def play(server: ValkeyServer, steps: list[tuple[str, int, int, int]]) -> 
 
 async def check(world: World) -> None:
     names = [pot.name for pot in POTS]
-    in_store = await world.accounts[0].used("acme", names)
-    folded = [world.ledger.pots.get(name, Balance()) for name in names]
-    assert in_store == [(one.nano, one.held_nano, one.tokens, one.held_tokens) for one in folded]
-    assert all(number >= 0 for numbers in in_store for number in numbers)
+    in_store = [one.balance for one in await world.accounts[0].standings("acme", names)]
+    assert in_store == [world.ledger.pots.get(name, Balance()) for name in names]
+    assert all(number >= 0 for one in in_store for number in msgspec.structs.astuple(one))
 
 
 def amount_is_within(pot: Pot, amount: int) -> bool:

@@ -9,13 +9,11 @@ from services.policy.money.limits import (
     LimitsRefused,
     Pot,
     dollars,
-    kept_until,
     parse_limits,
     pots,
-    split_pot,
     to_nano,
-    window_at,
 )
+from services.policy.money.periods import kept_until, split_pot, window_at
 
 NOON = 1_795_521_600.0  # 2026-11-24 12:00 UTC
 
@@ -92,11 +90,11 @@ def test_a_pots_name_gives_account_and_period_back() -> None:
     [
         ("acme: [", "cannot be read"),
         ('acme: {"user:a": {usd: 1, priod: day}}', "unknown field `priod`"),
-        ('acme: {"user:a": {}}', "limits nothing. Write usd, tokens or both"),
+        ('acme: {"user:a": {}}', "limits nothing. Write usd, tokens, requests or concurrency"),
         ('acme: {"user:a": {usd: 0}}', "acme: user:a: usd: 0.0 is out of range"),
         ('acme: {"user:a": {tokens: -5}}', "out of range"),
         ('acme: {"alice": {usd: 1}}', "is not an account"),
-        ('acme: {"agent:bot": {usd: 1}}', "is not an account"),
+        ('acme: {"robot:bot": {usd: 1}}', "is not an account"),
         ('"*": {"user:alice": {usd: 1}}', "can match nothing. Write user:* here, or user:alice under its tenant"),
         ('acme: {"tenant:globex": {usd: 1}}', "acme: tenant:globex can match nothing. Write it under globex"),
         ('acme: {"user:a": [{usd: 1}, {usd: 2}]}', "two limits for the period total"),
