@@ -10,7 +10,9 @@ class BusConfig(msgspec.Struct, frozen=True):
     `tenant` the tenant whose client: it stands in our inbox and in the broker's permissions. `seed_file`: nkey seed.
 
     A body above `claim_check_bytes` travels by reference, one above `body_max_bytes` is refused; one that only passes
-    by, with a call, is kept for `passing_body_ttl_s`. `lean=False` keeps nats-py's own reader (same promises, slower).
+    by, with a call, is kept for `passing_body_ttl_s`. `token`: an API key, where the broker asks policy about clients;
+    `refused_wait_s`: how long the pause between two tries grows while it refuses us. `lean=False` keeps nats-py's own
+    reader (same promises, slower).
     """
 
     url: str = "nats://127.0.0.1:4222"
@@ -21,6 +23,7 @@ class BusConfig(msgspec.Struct, frozen=True):
     tls_ca_file: str = ""
     connect_timeout_s: float = 5.0
     reconnect_wait_s: float = 0.2
+    refused_wait_s: float = 5.0
     ping_interval_s: float = 5.0
     watchdog_interval_s: float = 5.0
     watchdog_timeout_s: float = 2.0

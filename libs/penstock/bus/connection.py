@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -274,6 +275,7 @@ class Connection:
     async def _on_reconnected(self) -> None:
         self.reconnects += 1
         self._healthy = True
+        self._client.options["reconnect_time_wait"] = self.config.reconnect_wait_s
         self._up.set()
         _log.warning("the broker connection is back", extra={"fields": {"reconnects": self.reconnects}})
         for callback in tuple(self._reconnect_callbacks):
@@ -287,7 +289,15 @@ class Connection:
         # a refused key is what to be told of, not the closed socket that follows it
         if "authorization" not in self.last_error.lower():
             self.last_error = text
+        if "authorization" in text.lower():
+            self._wait_longer()
         _log.info("broker client", extra={"fields": {"error": type(error).__name__, "detail": text}})
+
+    def _wait_longer(self) -> None:
+        """Whoever is refused comes again, but not as often as one who finds nobody: it is somebody's work each time."""
+        options = self._client.options
+        longer_s = options["reconnect_time_wait"] * random.uniform(1.5, 2.5)
+        options["reconnect_time_wait"] = min(longer_s, max(self.config.refused_wait_s, self.config.reconnect_wait_s))
 
     async def _watch(self) -> None:
         while True:
@@ -328,7 +338,8 @@ async def open_connection(config: BusConfig) -> Connection:
         allow_reconnect=True,
         max_reconnect_attempts=-1,
         max_outstanding_pings=2,
-        connect_timeout=2,
+        # a broker that asks policy turns a client away after 1.8 s without an answer
+        connect_timeout=3 if config.token else 2,
         **_options(config),
     )
     try:
@@ -337,9 +348,12 @@ async def open_connection(config: BusConfig) -> Connection:
             await connecting
     except (TimeoutError, NatsError, OSError, ValueError) as error:
         why = connection.last_error or type(error).__name__
+        if config.token and "authorization" in why.lower():
+            why += ": it does not take this API key, or policy, which it asks, is away"
         await client.close()
         url = re.sub(r"(?<=://)[^/\s,@]+@", "", config.url)
         raise Failure(Code.UNAVAILABLE, f"the broker at {url} cannot be reached: {why}") from error
+    client.options["reconnect_time_wait"] = config.reconnect_wait_s
     connection._up.set()
     await connection.subscribe(connection.inbox_prefix + ">", connection._arrived)
     connection._watchdog = asyncio.create_task(connection._watch())

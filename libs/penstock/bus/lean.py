@@ -115,6 +115,13 @@ class LeanClient(Client):
         self.backlog = 0
         await super()._connect_to_server(server)
 
+    async def _process_connect_init(self) -> None:
+        await super()._process_connect_init()
+        # nats-py takes whatever the server says first for a yes, if it is no error: a ping while it still asks
+        # somebody else about us
+        if not self.is_connected:
+            raise NatsError("nats: the server has not let us in")
+
     async def _attempt_reconnect(self) -> None:
         # nats-py waits until all is sent, which a broker that does not read never lets happen
         self.abort()

@@ -32,8 +32,13 @@ def check_seed(path: Path) -> None:
 def load_or_make(path: Path) -> str:
     """The public key of the seed in `path`, which is made with mode 0600 when it is not there."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(new_user_seed())
+        new_file(path, new_user_seed())
     return public_key(path.read_bytes().strip())
+
+
+def new_file(path: Path, seed: bytes) -> None:
+    """Writes a seed where none is yet, for its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(seed)

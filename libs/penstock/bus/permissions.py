@@ -8,6 +8,12 @@ from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Consumer, E
 
 SETUP = "setup"
 """The identity that makes streams and consumers, and nothing else."""
+CALLOUT = "callout"
+"""The identity by which policy answers the broker's auth callout, in the broker's system account."""
+ACCOUNT = "PENSTOCK"
+"""The broker's account of the plane: its services, and the clients of all tenants."""
+CALLOUT_QUESTIONS = "$SYS.REQ.USER.AUTH"
+CALLOUT_LIST = f"$SYS.REQ.ACCOUNT.{ACCOUNT}.CONNZ"
 
 
 @dataclass
@@ -18,8 +24,9 @@ class Grants:
     subscribe: set[str] = field(default_factory=set)
 
 
-def principals(tenants: Iterable[str]) -> dict[str, Grants]:
-    """Everyone who may connect to a plane: its services, the set-up, and a client `tenant-<tenant>` of each tenant."""
+def principals(tenants: Iterable[str] = ()) -> dict[str, Grants]:
+    """Everyone whom the broker's configuration knows: the plane's services, the set-up, and a client `tenant-<tenant>`
+    of each tenant that is to get in without policy being asked."""
     found = {service: service_grants(service) for service in services.SERVICES}
     found[SETUP] = setup_grants()
     return found | {f"tenant-{tenant}": tenant_grants(tenant) for tenant in tenants}
@@ -52,16 +59,16 @@ def service_grants(service: str) -> Grants:
     return grants
 
 
-def tenant_grants(tenant: str) -> Grants:
+def tenant_grants(tenant: str, *, hears_events: bool = True) -> Grants:
     """What a tenant's own NATS client may do: its calls and its events; nothing of JetStream, and nothing that a stream
-    captures."""
+    captures. `hears_events`: whether it may follow the tenant's jobs."""
     grants = Grants()
     grants.subscribe.add(subjects.TENANT_INBOX.within(tenant=tenant))
     grants.subscribe.add(subjects.TENANT_INBOX.within(tenant=tenant) + ".>")
     for endpoint in subjects.ENDPOINTS.values():
         if isinstance(endpoint, Call) and TENANT_CLIENT in endpoint.called_by:
             grants.publish.add(endpoint.subject.within(tenant=tenant))
-        elif isinstance(endpoint, Event) and TENANT_CLIENT in endpoint.heard_by:
+        elif hears_events and isinstance(endpoint, Event) and TENANT_CLIENT in endpoint.heard_by:
             grants.subscribe.add(endpoint.subject.within(tenant=tenant))
     return grants
 
@@ -69,6 +76,17 @@ def tenant_grants(tenant: str) -> Grants:
 def setup_grants() -> Grants:
     """The JetStream API and the services' own descriptions; no data subject of the plane."""
     return Grants(publish={"$JS.API.>", "$SRV.>"}, subscribe={f"_INBOX.{SETUP}.>"})
+
+
+def callout_grants() -> Grants:
+    """Hear who wants in, list who is in, end a connection. It answers by the broker's leave to answer what it heard,
+    once each, which is written in server_config.py."""
+    return Grants(publish={CALLOUT_LIST, kick_subject("*")}, subscribe={CALLOUT_QUESTIONS, f"_INBOX.{CALLOUT}.>"})
+
+
+def kick_subject(server: str) -> str:
+    """Where this server is told to end a connection."""
+    return f"$SYS.REQ.SERVER.{server}.KICK"
 
 
 def _answering(grants: Grants, service: str, endpoint: Call[object, object] | Stream[object, object]) -> None:

@@ -1,6 +1,5 @@
 """Every principal against every subject, on a real server with the generated configuration."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,23 +12,11 @@ from penstock.bus import Bus, BusConfig
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import SETUP, service_grants, setup_grants, tenant_grants
 from penstock.bus.server_config import BusUser, render
-from penstock.contracts import services, stores, subjects
-from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Event, Journal, Stream, Subject, Work
+from penstock.contracts import services
+from penstock.contracts.endpoint import TENANT_CLIENT
 from penstock.contracts.errors import Code, Failure
 from tests.support.nats_server import NatsServer, nats_server
-
-PLACES = {
-    "tenant": "acme",
-    "job": "job_1",
-    "kind": "chat",
-    "pool": "default",
-    "partition": "0a",
-    "run": "job_1",
-    "id": "x1",
-    "worker": "w1",
-    "service": "nobody",
-    "stream": "str_1",
-}
+from tests.support.rights import ADMINISTRATION, publishers, settle, subscribers, table
 
 
 @dataclass
@@ -67,61 +54,6 @@ async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
         yield Secured(broker, tmp_path)
 
 
-def concrete(subject: Subject) -> str:
-    names = {part[1:-1] for part in subject.pattern.split(".") if part.startswith("{")}
-    return subject.at(**{name: PLACES[name] for name in names})
-
-
-def publishers(endpoint: object) -> dict[str, tuple[str, ...]]:
-    """Subject -> who may publish to it, read off the table by its meaning."""
-    if isinstance(endpoint, Call) and endpoint.inside is not None:
-        services = tuple(name for name in endpoint.called_by if name != TENANT_CLIENT)
-        return {concrete(endpoint.subject): (TENANT_CLIENT,), concrete(endpoint.inside): services}
-    if isinstance(endpoint, Call | Stream):
-        return {concrete(endpoint.subject): endpoint.called_by}
-    if isinstance(endpoint, Event):
-        if "{service}" in endpoint.subject.pattern:
-            return {endpoint.subject.at(tenant="acme", service=s): (s,) for s in endpoint.emitted_by}
-        return {concrete(endpoint.subject): endpoint.emitted_by}
-    if isinstance(endpoint, Work):
-        return {concrete(endpoint.subject): endpoint.assigned_by}
-    if isinstance(endpoint, Journal):
-        return {concrete(endpoint.subject): endpoint.written_by}
-    assert isinstance(endpoint, Bucket)
-    return {f"$KV.{endpoint.name}.k": endpoint.written_by}
-
-
-def subscribers(endpoint: object) -> dict[str, tuple[str, ...]]:
-    if isinstance(endpoint, Call) and endpoint.inside is not None:
-        answered = (endpoint.answered_by,)
-        return {concrete(endpoint.subject): answered, concrete(endpoint.inside): answered}
-    if isinstance(endpoint, Call | Stream):
-        return {concrete(endpoint.subject): (endpoint.answered_by,)}
-    if isinstance(endpoint, Event):
-        # who writes its own part of a shared log does not read the others'; a log of one writer is read by it too
-        shared = "{service}" in endpoint.subject.pattern
-        return {concrete(endpoint.subject): endpoint.heard_by + (() if shared else endpoint.emitted_by)}
-    if isinstance(endpoint, Work | Journal):
-        return {concrete(endpoint.subject): ()}
-    assert isinstance(endpoint, Bucket)
-    return {f"$KV.{endpoint.name}.k": endpoint.written_by + endpoint.read_by if endpoint.watched else ()}
-
-
-def table(of: object) -> dict[str, tuple[str, ...]]:
-    assert callable(of)
-    merged: dict[str, tuple[str, ...]] = {}
-    for endpoint in subjects.ENDPOINTS.values():
-        for subject, who in of(endpoint).items():
-            merged[subject] = merged.get(subject, ()) + tuple(who)
-    return merged
-
-
-async def settle(client: Client) -> None:
-    await client.flush()
-    await asyncio.sleep(0)
-    await client.flush()
-
-
 PRINCIPALS = [*services.SERVICES, "tenant-acme"]
 
 
@@ -150,20 +82,6 @@ async def test_a_principal_may_hear_what_the_table_says_and_nothing_else(secured
         assert denied is (role not in who), f"{name} subscribes {subject}: denied={denied}"
         await subscription.unsubscribe()
     await client.close()
-
-
-ADMINISTRATION = [
-    f"$JS.API.{verb}.{store.name}"
-    for store in stores.STORES
-    for verb in (
-        "STREAM.CREATE",
-        "STREAM.UPDATE",
-        "STREAM.DELETE",
-        "STREAM.PURGE",
-        "STREAM.MSG.DELETE",
-        "CONSUMER.CREATE",
-    )
-] + ["$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES", "$SYS.REQ.SERVER.PING", "$JS.ACK.AUDIT.other.1.1.1.1.1"]
 
 
 @pytest.mark.parametrize("name", PRINCIPALS)
