@@ -37,12 +37,14 @@ from services.router.models.price import prices_sound, worst_case
 from services.router.passage import Passage, Terms, passage
 from services.router.protocols.anthropic_messages.body import MessagesBody
 from services.router.protocols.openai_responses.body import ResponsesBody
-from services.router.protocols.protocol import Body, Needs, Protocol, Shape, Target
+from services.router.protocols.protocol import Body, Needs, Protocol, Shape
 from services.router.providers.provider import Ask
 from services.router.providers.table import Providers
+from services.router.responses.continued import Continued
 from services.router.responses.keeper import Keeper, Keeping, Owner
 from services.router.streams.audience import Audience
 from services.router.streams.relay import Out, Relay
+from services.router.target import headers_for, target_of, wire_of
 
 Made = TypeVar("Made")
 NOBODY = Owner("", "")
@@ -203,15 +205,9 @@ class Completions:
 
     def _way(self, asked: Asked, attempt: Attempt, *, streamed: bool) -> Passage:
         deployment = attempt.deployment
-        target = Target(
-            deployment.model,
-            deployment.endpoint,
-            streamed,
-            deployment.output_tokens_max,
-            deployment.output_tokens_field,
-            deployment.stream_usage,
-            deployment.thoughts_field,
-        )
+        wire = wire_of(asked.surface.name, deployment.protocols)
+        headers = headers_for(wire, asked.surface.name, asked.request.headers)
+        target = target_of(deployment, wire, headers, streamed=streamed)
         shape = asked.shape(deployment.model, attempt.id)
         foreign = _foreign(asked, deployment)
         body = asked.body
@@ -222,6 +218,8 @@ class Completions:
         elif foreign:
             body = Composed(asked.surface, body, foreign=foreign)
         way = passage(self._protocols, asked.surface.name, deployment.protocols, body, target, shape, asked.terms)
+        if asked.stored is not None and asked.stored.history:
+            way = Continued(way, asked.stored.previous)
         if foreign:
             way.losses.note("messages", "thoughts and signatures that another endpoint minted are left out")
         attempt.surface, attempt.wire, attempt.template = asked.surface.name, way.wire, asked.template
@@ -255,7 +253,13 @@ class Completions:
         body = await off_loop(len(asked.request.body), way.request)
         attempt.translated_ms += (attempt.elapsed_s - began) * 1000
         attempt.losses = way.losses.all
-        return Ask(attempt.deployment, body, attempt.watch, way.wire, asked.request.headers)
+        return Ask(
+            attempt.deployment,
+            body,
+            attempt.watch,
+            way.wire,
+            headers_for(way.wire, asked.surface.name, asked.request.headers),
+        )
 
 
 def _foreign(asked: Asked, deployment: Deployment) -> frozenset[str]:

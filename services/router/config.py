@@ -16,6 +16,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     local_chat_url, local_chat_model, local_embed_url, local_embed_model: OpenAI-wire servers of small models, used when
     no key is set; "" when there are none.
     calls_max, streams_max: requests served at once by this process; above it callers are told that it is overloaded.
+    count_timeout_s: a provider that counts tokens; then they are estimated.
     request_timeout_s: all attempts of one request together, when the caller has no sooner deadline.
     attempts_max: tries of one request with one alias; hops_max: with its fallbacks, and keys that were refused, all
     together; rounds_max: tries of one deployment in it; backoff_s, backoff_max_s: the pause before the second round.
@@ -47,6 +48,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     local_embed_model: str = "all-minilm-l6-v2"
     calls_max: Count = 512
     streams_max: Count = 1024
+    count_timeout_s: Annotated[float, Meta(gt=0)] = 5.0
     request_timeout_s: Annotated[float, Meta(gt=0)] = 600.0
     attempts_max: Count = 4
     hops_max: Count = 12

@@ -1,12 +1,11 @@
-"""How many input tokens a request has: asked of a provider that counts in the caller's protocol, or estimated."""
+"""How many input tokens a request has: asked of a provider that counts, or estimated where none does."""
 
+import asyncio
 from collections.abc import Mapping
-
-import msgspec
 
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
-from penstock.contracts.llm import CountRequest, TokenCount
+from penstock.contracts.llm import REPORT_LOSSES, CountRequest, TokenCount
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question, Reserve
 from penstock.kit.boundary import Boundary
@@ -16,18 +15,19 @@ from services.router.attempts.chain import Chain
 from services.router.choosing.choose import Need
 from services.router.completion import COMPLETE, deadline, digest, off_loop
 from services.router.config import Config
+from services.router.counters import COUNTERS, counts
 from services.router.fault import Fault, FaultKind
+from services.router.models.catalogue import Alias
 from services.router.models.current import Models
 from services.router.models.deployment import CHAT
-from services.router.protocols.anthropic_messages.body import MessagesBody
-from services.router.protocols.protocol import Protocol
-from services.router.providers.address import ANTHROPIC_COUNT
+from services.router.passage import Terms, passage
+from services.router.protocols.protocol import Body, Protocol, Shape
 from services.router.providers.provider import Ask
 from services.router.providers.table import Providers
+from services.router.target import headers_for, target_of, wire_of
 
-
-class _Counted(msgspec.Struct):
-    input_tokens: int
+NO_SHAPE = Shape("", "", 0)
+"""Nothing is answered in the caller's protocol but a number."""
 
 
 class Counting:
@@ -60,35 +60,50 @@ class Counting:
         raw = bytes(request.body)
         body = await off_loop(len(raw), surface.read, raw, request.model)
         digested = await digest(raw)
-        counting = tuple(each for each in alias.deployments if request.surface in each.protocols)
-        if not isinstance(body, MessagesBody) or not counting:
-            question = Question(
-                ActionName(COMPLETE), Entity("Model", alias.name), new_id("att"), arguments_digest=digested
-            )
-            async with self._boundary.action(question, meta):
-                return TokenCount(body.size.likely, estimated=True)
+        counting = tuple(each for each in alias.deployments if counts(each, request.surface))
+        if counting:
+            try:
+                return await self._counted(request, meta, alias.only(counting), surface, body, digested)
+            except Failure as failure:
+                if failure.decision or (isinstance(failure, Fault) and failure.kind is FaultKind.CALLER):
+                    raise
+        question = Question(ActionName(COMPLETE), Entity("Model", alias.name), new_id("att"), arguments_digest=digested)
+        async with self._boundary.action(question, meta):
+            return TokenCount(body.size.likely, estimated=True)
+
+    async def _counted(
+        self, request: CountRequest, meta: Meta, alias: Alias, surface: Protocol, body: Body, digested: str
+    ) -> TokenCount:
+        """By one of the deployments. Raises what `Chain.run` does."""
+        soon = asyncio.get_running_loop().time() + self._config.count_timeout_s
         wanted = Wanted(
             COMPLETE,
             alias.name,
             meta,
-            deadline=deadline(self._config, self._clock, meta),
+            deadline=min(deadline(self._config, self._clock, meta), soon),
             digest=digested,
             input_tokens=0,
             reserve=lambda _: Reserve(0, 0),
         )
 
         async def work(attempt: Attempt) -> TokenCount:
-            counted = await self._ask(attempt, request, body)
-            return TokenCount(counted.input_tokens, served=attempt.served())
+            deployment = attempt.deployment
+            counter = COUNTERS[wire_of(surface.name, deployment.protocols)]
+            written = await off_loop(len(request.body), self._written, request, surface, body, attempt)
+            headers = headers_for(attempt.wire, surface.name, request.headers)
+            ask = Ask(deployment, counter.request(written, deployment.model), attempt.watch, counter.wire, headers)
+            attempt.sent = True
+            answer = await self._providers[deployment.provider].whole(ask)
+            return TokenCount(counter.read(answer), served=attempt.served())
 
-        return await self._chain.run(alias.only(counting), Need(CHAT), wanted, work)
+        return await self._chain.run(alias, Need(CHAT), wanted, work)
 
-    async def _ask(self, attempt: Attempt, request: CountRequest, body: MessagesBody) -> _Counted:
+    def _written(self, request: CountRequest, surface: Protocol, body: Body, attempt: Attempt) -> bytes:
+        """The request as this deployment would get it for an answer. Raises Fault(UNFIT)."""
         deployment = attempt.deployment
-        ask = Ask(deployment, body.for_count(deployment.model), attempt.watch, ANTHROPIC_COUNT, request.headers)
-        attempt.sent = True
-        answer = await self._providers[deployment.provider].whole(ask)
-        try:
-            return msgspec.json.decode(answer, type=_Counted)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Fault(FaultKind.GARBAGE, "the provider's answer is not a count") from None
+        wire = wire_of(surface.name, deployment.protocols)
+        attempt.surface, attempt.wire = surface.name, wire
+        headers = headers_for(wire, surface.name, request.headers)
+        target = target_of(deployment, wire, headers)
+        terms = Terms(REPORT_LOSSES)
+        return passage(self._protocols, surface.name, (wire,), body, target, NO_SHAPE, terms).request()

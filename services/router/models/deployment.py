@@ -72,7 +72,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     signatures and sealed reasoning are minted and honoured. `key` is the one in use, `keys` all of them. `headers`:
     which of the caller's it gets at most, in lower case; None for all that its protocol knows. `weight` and `priority`
     (the lowest number goes first) are for choosing; `rpm`, `tpm`: requests and tokens a minute, 0 for no limit.
-    `rates` is None when the price is unknown. `thoughts_field`: see `protocols.protocol.Target`.
+    `rates` is None when the price is unknown. `thoughts_field`: see `protocols.protocol.Target`. `version`: of the
+    provider's API that it is asked under where the caller names none (Anthropic's).
     """
 
     name: str
@@ -103,6 +104,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     on_disconnect: OnDisconnect = OnDisconnect()
     thoughts_field: str = ""
+    version: str = ""
     probe: Probing | None = None
 
     @property

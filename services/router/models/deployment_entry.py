@@ -1,6 +1,7 @@
 """A deployment as it is written in the models file, and the Deployment it makes."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -34,6 +35,7 @@ PROBE_TOKENS_MAX = 4_096
 PROBE_PROMPT_MAX_CHARS = 1_000
 PROTOCOLS = (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, GEMINI_GENERATE)
 COMPATIBLE = "openai_compatible"
+_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 OPENAI_HOSTS = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com")
 BASE_URLS: Mapping[str, str] = {
     OPENAI: "https://api.openai.com/v1",
@@ -76,6 +78,7 @@ class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ability.
     `price: free` is a price of zero; without `price` the table is asked by base_url and model; `output_tokens_max` 0 is
     the model's own limit. `account` tells apart accounts at one provider that do not honour each other's signatures.
+    `version` is that of Anthropic's API, as its header says it.
     """
 
     provider: str = ""
@@ -98,6 +101,7 @@ class DeploymentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     output_tokens_max: int = 0
     output_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     thoughts_field: Literal["", "reasoning_content", "reasoning"] = ""
+    version: str = ""
     stream_usage: bool = True
     price: PriceEntry | Literal["free"] | None = None
     timeouts: Timeouts = Timeouts()
@@ -162,6 +166,7 @@ def _made(name: str, entry: DeploymentEntry, env: Mapping[str, str], folder: Pat
         output_tokens_field=entry.output_tokens_field,
         stream_usage=entry.stream_usage,
         thoughts_field=entry.thoughts_field,
+        version=entry.version,
         rates=rates,
         price_version=version,
         timeouts=entry.timeouts,
@@ -215,6 +220,10 @@ def _check(entry: DeploymentEntry, base_url: str) -> None:
         raise BadModelsFile(f"protocols: {bad[0][:40]!r} is none of {', '.join(PROTOCOLS)}")
     if bad := [name for name in entry.headers or () if name.lower() not in UPSTREAM_HEADERS]:
         raise BadModelsFile(f"headers: {bad[0][:40]!r} is none of {', '.join(sorted(UPSTREAM_HEADERS))}")
+    if entry.version and ANTHROPIC_MESSAGES not in (entry.protocols or SPOKEN[entry.provider]):
+        raise BadModelsFile("version is of Anthropic's API: leave it out where anthropic.messages is not spoken")
+    if entry.version and _VERSION.fullmatch(entry.version) is None:
+        raise BadModelsFile("version must be a date such as '2023-06-01', in quotes")
     _check_numbers(entry)
 
 

@@ -31,11 +31,12 @@ from services.router.protocols.fold import Fold
 from services.router.protocols.loss import Losses
 from services.router.protocols.part import Text
 from services.router.protocols.prompt import Prompt, Turn
-from services.router.protocols.protocol import Protocol, Sort, Target
+from services.router.protocols.protocol import Protocol, Sort
 from services.router.protocols.table import PROTOCOLS
 from services.router.providers.provider import Ask
 from services.router.providers.table import Providers
 from services.router.sse import EventTooLarge, SseEvent, SseParser
+from services.router.target import target_of
 
 OK, NO_USAGE, NO_END, REFUSED, CUT_OFF = "ok", "no_usage", "no_end", "refused", "cut_off"
 EVENT_MAX_BYTES = 1024 * 1024
@@ -160,14 +161,7 @@ def question(deployment: Deployment, settings: Probing, *, streamed: bool) -> by
         output_tokens=settings.output_tokens,
         wants_usage=streamed,
     )
-    target = Target(
-        deployment.model,
-        deployment.endpoint,
-        streamed,
-        deployment.output_tokens_max,
-        deployment.output_tokens_field,
-        deployment.stream_usage,
-    )
+    target = target_of(deployment, wire, streamed=streamed)
     return PROTOCOLS[wire].write_prompt(prompt, target, Losses())
 
 

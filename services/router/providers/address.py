@@ -11,8 +11,10 @@ from penstock.contracts.llm import ANTHROPIC_MESSAGES, GEMINI_GENERATE, OPENAI_C
 GEMINI_EMBED = "gemini.embed"
 RERANK_WIRE = "rerank"
 ANTHROPIC_COUNT = "anthropic.count"
+GEMINI_COUNT = "gemini.count"
+VERSION_HEADER = "anthropic-version"
 ANTHROPIC_VERSION = "2023-06-01"
-"""What an Anthropic provider is told when the caller did not name a version."""
+"""What an Anthropic provider is told when neither the caller nor the models file names a version."""
 PASSED_ON: Mapping[str, frozenset[str]] = {
     OPENAI_CHAT: frozenset({"openai-beta"}),
     OPENAI_RESPONSES: frozenset({"openai-beta"}),
@@ -43,6 +45,8 @@ def address(base_url: str, protocol: str, model: str, streamed: bool) -> URL:
     name = quote(model.removeprefix("models/"), safe="")
     if protocol == GEMINI_EMBED:
         return URL(f"{base}/models/{name}:batchEmbedContents", encoded=True)
+    if protocol == GEMINI_COUNT:
+        return URL(f"{base}/models/{name}:countTokens", encoded=True)
     verb = "streamGenerateContent?alt=sse" if streamed else "generateContent"
     return URL(f"{base}/models/{name}:{verb}", encoded=True)
 
@@ -55,18 +59,20 @@ def credentials(provider: str, protocol: str, key: str) -> dict[str, str]:
         return {"api-key": key}
     if protocol in _ANTHROPIC:
         return {"x-api-key": key}
-    if protocol in (GEMINI_GENERATE, GEMINI_EMBED):
+    if protocol in (GEMINI_GENERATE, GEMINI_EMBED, GEMINI_COUNT):
         return {"x-goog-api-key": key}
     return {"Authorization": f"Bearer {key}"}
 
 
-def passed_on(protocol: str, sent: Mapping[str, str], only: Collection[str] | None = None) -> dict[str, str]:
+def passed_on(
+    protocol: str, sent: Mapping[str, str], only: Collection[str] | None = None, version: str = ""
+) -> dict[str, str]:
     """Of the caller's headers those that this protocol's providers get, and what they want to be told besides. `only`:
-    those that this one gets at most."""
+    those that this one gets at most; `version`: of the API, where the caller names none."""
     allowed = PASSED_ON.get(protocol, frozenset())
     if only is not None:
         allowed = allowed.intersection(only)
     headers = {name: value for name, value in sent.items() if name in allowed}
     if protocol in _ANTHROPIC:
-        headers.setdefault("anthropic-version", ANTHROPIC_VERSION)
+        headers.setdefault(VERSION_HEADER, version or ANTHROPIC_VERSION)
     return headers

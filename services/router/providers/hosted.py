@@ -45,7 +45,7 @@ class Hosted:
     async def _send(self, ask: Ask, *, streamed: bool) -> Exchange:
         deployment = ask.deployment
         headers = credentials(deployment.provider, ask.protocol, deployment.key.reveal())
-        headers |= passed_on(ask.protocol, ask.headers, deployment.headers)
+        headers |= passed_on(ask.protocol, ask.headers, deployment.headers, deployment.version)
         url = address(deployment.base_url, ask.protocol, deployment.model, streamed)
         exchange = await self._http.post(url, headers, ask.body)
         if exchange.status == 200:

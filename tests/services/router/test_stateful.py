@@ -72,6 +72,7 @@ async def test_a_response_is_continued_at_once_over_any_provider(
         third = await ask(plane, "history", str(second["id"]), instructions="Be brief.", streamed=streamed)
         stored = await plane.bus.call(LLM_RESPONSE_GET, ResponseRef(str(second["id"])), plane.meta())
     assert len({first["id"], second["id"], third["id"]}) == 3
+    assert [each["previous_response_id"] for each in (second, third)] == [first["id"], second["id"]]
     hello = "assistant: Hello, wörld 🌍."
     assert json.loads(said(third)) == [
         "Be brief.",

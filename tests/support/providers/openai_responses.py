@@ -175,6 +175,7 @@ def _response(said: Said, status: str, output: list[Json]) -> Json:
         "incomplete_details": {"reason": "max_output_tokens"} if said.cut else None,
         "instructions": None,
         "metadata": {},
+        "previous_response_id": None,
         "temperature": 1.0,
         "top_p": 1.0,
         "usage": None if status == "in_progress" else usage,

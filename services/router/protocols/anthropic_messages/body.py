@@ -69,10 +69,6 @@ class MessagesBody:
         fields["messages"] = self._messages()
         return msgspec.json.encode(fields)
 
-    def for_count(self, model: str) -> bytes:
-        """A count_tokens request as this model gets it."""
-        return msgspec.json.encode(self._fields | {"model": _raw(model), "messages": self._messages()})
-
     def artefacts(self) -> list[str]:
         """What the thoughts in it are signed and sealed with: each is of use to the endpoint alone that minted it."""
         return carried.artefacts(self._fields["messages"])

@@ -1,19 +1,39 @@
-"""count_tokens where the provider is not Anthropic: an estimate, in the shape that its callers expect. Pure."""
+"""count_tokens: a request for an answer as one for a count, and what it comes to. Pure."""
 
 import msgspec
 
-from services.router.protocols.anthropic_messages.body import MessagesBody
+from services.router.fault import Fault, FaultKind
+
+OF_ANSWERS = (
+    "max_tokens",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "metadata",
+    "service_tier",
+    "container",
+    "inference_geo",
+)
+"""Fields that say how to answer; a request to count that has them is refused."""
 
 
 class _Count(msgspec.Struct):
     input_tokens: int
 
 
-def estimated(body: MessagesBody) -> bytes:
-    """The answer: what the prompt likely comes to, at least one token."""
-    return msgspec.json.encode(_Count(max(body.size.likely, 1)))
+def count_request(request: bytes, model: str) -> bytes:
+    """`request`: as it would be sent to `model` for an answer."""
+    fields = msgspec.json.decode(request, type=dict[str, msgspec.Raw])
+    for name in OF_ANSWERS:
+        fields.pop(name, None)
+    return msgspec.json.encode(fields)
 
 
-def read_count(body: bytes) -> int:
-    """The tokens that Anthropic counted. Raises msgspec.DecodeError for another answer."""
-    return msgspec.json.decode(body, type=_Count).input_tokens
+def read_count(answer: bytes) -> int:
+    """The tokens that Anthropic counted. Raises Fault."""
+    try:
+        return msgspec.json.decode(answer, type=_Count).input_tokens
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Fault(FaultKind.GARBAGE, "the provider's answer is not a count") from None

@@ -119,6 +119,17 @@ def test_the_caller_s_headers_that_it_gets_may_be_narrowed() -> None:
     assert passed_on("openai.chat", sent, ()) == {}
 
 
+def test_the_version_of_the_file_is_told_where_the_caller_names_none() -> None:
+    assert made(provider="anthropic").version == ""
+    version = made(provider="anthropic", version="2026-10-21").version
+    sent = {"anthropic-version": "2023-06-01"}
+    assert passed_on("anthropic.messages", {}, None, version) == {"anthropic-version": "2026-10-21"}
+    assert passed_on("anthropic.messages", sent, None, version) == {"anthropic-version": "2023-06-01"}
+    assert passed_on("anthropic.messages", sent, (), version) == {"anthropic-version": "2026-10-21"}
+    assert passed_on("anthropic.messages", {}) == {"anthropic-version": "2023-06-01"}
+    assert passed_on("openai.chat", {}, None, version) == {}
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
@@ -127,6 +138,8 @@ def test_the_caller_s_headers_that_it_gets_may_be_narrowed() -> None:
         ({"keys": ["env:NONE"]}, "the environment variable NONE is not set"),
         ({"protocols": ["openai.telepathy"]}, "protocols: 'openai.telepathy' is none of openai.chat"),
         ({"headers": ["Authorization"]}, "headers: 'Authorization' is none of anthropic-beta, anthropic-version"),
+        ({"version": "2023-06-01"}, "version is of Anthropic's API"),
+        ({"provider": "anthropic", "version": "latest"}, "version must be a date such as"),
         ({"weight": 0}, "weight must be above 0"),
         ({"rpm": -1}, "rpm and tpm must be at least 0"),
         ({"on_disconnect": {"do": "drain", "drain_s": 0}}, "drain_s must be above 0 seconds"),

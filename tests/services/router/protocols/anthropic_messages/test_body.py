@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from penstock.contracts.errors import Code, Failure
+from services.router.fault import Fault
 from services.router.protocols.anthropic_messages import PROTOCOL
-from services.router.protocols.anthropic_messages.count import estimated, read_count
+from services.router.protocols.anthropic_messages.count import count_request, read_count
 from services.router.protocols.protocol import Body, Needs, Target
 from tests.services.router.protocols.anthropic_messages.requests import assistant, claude_code, encoded, user
 
@@ -166,7 +167,8 @@ def test_a_request_that_cannot_be_read_is_refused_with_its_field(raw: bytes, par
 
 def test_a_count_is_asked_for_with_nothing_but_the_model_changed() -> None:
     raw = request(b'"model":"chat"', b'"tools":[ ]')
-    made = msgspec.json.decode(PROTOCOL.read(raw).for_count("claude-up"), type=dict[str, msgspec.Raw])
+    sent = PROTOCOL.read(raw).for_upstream(Target("claude-up", "e", streamed=False))
+    made = msgspec.json.decode(count_request(sent, "claude-up"), type=dict[str, msgspec.Raw])
     assert {name: bytes(value) for name, value in made.items()} == {
         "messages": b'[ {"role":"user", "content":"\\u4e2d 1.10"} ]',
         "model": b'"claude-up"',
@@ -174,6 +176,7 @@ def test_a_count_is_asked_for_with_nothing_but_the_model_changed() -> None:
     }
 
 
-def test_a_count_is_estimated_where_anthropic_does_not_count() -> None:
-    assert estimated(PROTOCOL.read(encoded(messages=[user("x" * 4000)]))) == b'{"input_tokens":1008}'
+def test_a_count_is_read() -> None:
     assert read_count(b'{"input_tokens":12,"context_management":null}') == 12
+    with pytest.raises(Fault):
+        read_count(b'{"tokens":12}')
