@@ -26,6 +26,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     occupied_pause_s: when an input whose run is active elsewhere is looked at again.
     revision_pause_s: when a run whose revision this worker lacks is offered again.
     policy_pause_s: when a job is looked at again that could not be decided, since a service was away.
+    park_after_s: when a run all of whose steps wait for people's approval is put away until they have answered.
     lease_every_s: how often this worker says that it lives.
     model_stream_max_bytes: the largest streamed answer of one model call.
     tool_result_max_bytes: what a model is shown of one tool's result, in bytes of text; the rest is cut.
@@ -52,6 +53,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     occupied_pause_s: Annotated[float, Meta(gt=0)] = 2.0
     revision_pause_s: Annotated[float, Meta(gt=0)] = 5.0
     policy_pause_s: Annotated[float, Meta(gt=0)] = 1.0
+    park_after_s: Annotated[float, Meta(ge=0)] = 2.0
     lease_every_s: Annotated[float, Meta(gt=0)] = 3.0
     model_stream_max_bytes: Count = 16 * 1024 * 1024
     tool_result_max_bytes: Count = 64 * 1024

@@ -14,6 +14,7 @@ from penstock.contracts.runs import (
     Completed,
     Created,
     Failed,
+    Held,
     StepDone,
     StepFailed,
     Waiting,
@@ -52,6 +53,9 @@ def _fill(run: RunState, event: AnyRunEvent, blank: JobEvent) -> JobEvent:
             return change(blank, type="started", replayed=again, detail="taken over" if again else "")
         case Waiting():
             return change(blank, type="waiting", detail=event.why)
+        case Held():
+            held = change(blank, type="waiting", step=event.step, name=event.name, detail=event.why)
+            return change(held, approval=event.approval, decision=event.decision)
         case Blocked():
             return change(blank, type="blocked", name=event.reason, detail=event.detail)
         case StepDone() | StepFailed():

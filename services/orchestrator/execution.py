@@ -9,14 +9,16 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from penstock.contracts.errors import Code, Failure, FailureBody
-from penstock.contracts.runs import Blocked, Cancelled, Completed, Failed, Waiting
+from penstock.contracts.runs import Blocked, Cancelled, Completed, Failed, InputTaken, RunInput, Waiting
 from penstock.kit.clock import Clock
 from services.orchestrator.blobs import Blobs
+from services.orchestrator.fold import APPROVAL
 from services.orchestrator.runlog import RunLog, RunLost
 from services.orchestrator.steps import Parked, Steps, shortened
 
 ENDING_DETAIL_MAX = 500
 FRAMES_MAX = 20
+FOR_PEOPLE = "for people to answer"
 
 
 class HandedOver(Exception):
@@ -44,6 +46,7 @@ class Execution:
         blobs: Blobs,
         clock: Clock,
         deadline: float,
+        park_after_s: float,
     ) -> None:
         self.over = asyncio.Event()
         self._log = log
@@ -52,15 +55,29 @@ class Execution:
         self._blobs = blobs
         self._clock = clock
         self._deadline = deadline
+        self._park_after_s = park_after_s
         self._task: asyncio.Task[msgspec.Struct] | None = None
         self._cancelled_by: str | None = None
         self._handed_over = False
+        self._parked = False
+        self._closing = False
 
     def cancel(self, by: str) -> None:
         """Somebody asked for the end of the job."""
         if self._cancelled_by is None:
             self._cancelled_by = by
             self._stop()
+
+    async def answered(self, input: RunInput) -> bool:
+        """What people answered, into the journal. False: this worker is done with the run. Raises RunLost."""
+        if self._closing:
+            return False
+        if input.id not in self._log.state.answers:
+            await self._log.append(
+                lambda n, time: InputTaken(n=n, time=time, kind=input.kind, id=input.id, body=input.body)
+            )
+        self._steps.waits.ring(input.id)
+        return True
 
     async def hand_over(self) -> None:
         """This worker goes on with nothing more, as soon as no step is under way that must not be cut in two."""
@@ -69,20 +86,38 @@ class Execution:
         self._stop()
 
     async def carry_out(self) -> None:
-        """Until the run's end stands in its journal. Raises RunLost, HandedOver, Broken, when it is not the end."""
+        """Until the journal says that the run is over or waits for people. Raises RunLost, HandedOver, Broken."""
         late = await self._run()
+        self._closing = True  # whatever is answered from here on is for whoever has the run next
         await self._log.settled()
         task = self._task
         if task is None or task.cancelled():
-            if self._cancelled_by is None and self._handed_over:
-                # so that nobody asks for us, and this claim does not count as one that came to nothing
-                await self._log.append(lambda n, time: Waiting(n=n, time=time, inputs=[], why="handed over"))
-                raise HandedOver
-            await self._end_early(late)
+            if self._cancelled_by is None and (self._handed_over or self._parked):
+                await self._leave()
+            else:
+                await self._end_early(late)
         elif (error := task.exception()) is not None:
             await self._end_with(error)
         else:
             await self._complete(task.result())
+
+    async def _leave(self) -> None:
+        """Nobody has the run until its next input comes. Raises HandedOver where it can go on at once, elsewhere."""
+        state = self._log.state
+        awaited = state.awaited
+        if self._handed_over or not awaited or len(awaited) < len(state.held):
+            # so that nobody asks for us, and this claim does not count as one that came to nothing
+            await self._log.append(lambda n, time: Waiting(n=n, time=time, inputs=[], why="handed over"))
+            raise HandedOver
+        inputs = [f"{APPROVAL}.{approval}" for approval in awaited]
+        await self._log.append(lambda n, time: Waiting(n=n, time=time, inputs=inputs, why=FOR_PEOPLE))
+
+    async def _park(self) -> None:
+        """Waiting for people takes hours: what waits for nothing else is put away."""
+        await self._steps.waits.quiet(self._park_after_s)
+        await self._steps.leave()
+        self._parked = True
+        self._stop()
 
     async def _run(self) -> bool:
         """Runs the coroutine to its end; whether the deadline came first."""
@@ -92,11 +127,13 @@ class Execution:
         if left_s <= 0:
             return True
         task = self._task = asyncio.create_task(self._checked())
+        parking = asyncio.create_task(self._park())
         try:
             done, _ = await asyncio.wait({task}, timeout=left_s)
         finally:
+            parking.cancel()
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task, parking})
         return not done
 
     async def _checked(self) -> msgspec.Struct:

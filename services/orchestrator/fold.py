@@ -14,6 +14,7 @@ from penstock.contracts.runs import (
     Completed,
     Created,
     Failed,
+    Held,
     InputTaken,
     StepDone,
     StepFailed,
@@ -23,6 +24,9 @@ from penstock.contracts.runs import (
 
 REFUSED_BY_POLICY = frozenset({"denied", "approval_required"})
 """Codes with which a run that ends is `denied` and not `failed`."""
+
+APPROVAL = "approval"
+"""The kind of input that says what people answered."""
 
 End = Completed | Failed | Cancelled
 
@@ -40,8 +44,9 @@ class RunState:
 
     `worker` carries it out now, as far as the journal knows, "" for nobody; `epoch` is the sequence of the last claim;
     `claims_in_vain` counts claims since a step was last done, but for those that were handed over; `tries` the failed
-    tries of each step; `open` the steps of effect `once` that began and have no result; `told` how many of the events
-    were events of the job too.
+    tries of each step; `open` the steps of effect `once` that began and have no result; `held` what each step waits for
+    that people must approve; `answers` the inputs that say what they answered, by approval; `told` how many of the
+    events were events of the job too; `taint` the labels of what others wrote and it has read.
     """
 
     created: Created | None = None
@@ -55,12 +60,20 @@ class RunState:
     done: dict[str, StepDone] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
     open: dict[str, StepStarted] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    answers: dict[str, InputTaken] = field(default_factory=dict)
     waiting: Waiting | None = None
     blocked: Blocked | None = None
     end: End | None = None
     usage: Usage = field(default_factory=Usage)
     cost_nano: int = 0
+    taint: frozenset[str] = frozenset()
     updated: float = 0.0
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """The approvals that nobody has answered yet, as far as the journal knows."""
+        return tuple(one.approval for one in self.held.values() if one.approval not in self.answers)
 
     def apply(self, sequence: int, event: AnyRunEvent) -> None:
         """The state after this event, which stands at `sequence` in the stream. Raises JournalDamaged."""
@@ -92,20 +105,33 @@ class RunState:
             case StepFailed():
                 self.open.pop(event.step, None)
                 self.tries[event.step] = event.tries
-            case Waiting():
-                self.waiting, self.worker = event, ""
-                self.claims_in_vain = max(self.claims_in_vain - 1, 0)
-            case InputTaken():
-                self.claims_in_vain = 0
+            case Waiting() | Held() | InputTaken():
+                self._take_wait(event)
             case Blocked():
                 self.blocked = event
             case Completed() | Failed() | Cancelled():
                 self.end = event
 
+    def _take_wait(self, event: Waiting | Held | InputTaken) -> None:
+        match event:
+            case Waiting():
+                self.waiting, self.worker = event, ""
+                self.claims_in_vain = max(self.claims_in_vain - 1, 0)
+            case Held():
+                self.held[event.step] = event
+                self.open.pop(event.step, None)
+                self.claims_in_vain = 0
+            case InputTaken():
+                self.claims_in_vain = 0
+                if event.kind == APPROVAL:
+                    self.answers[event.id] = event
+
     def _step_done(self, event: StepDone) -> None:
         self.done[event.step] = event
         self.open.pop(event.step, None)
+        self.held.pop(event.step, None)
         self.claims_in_vain = 0
+        self.taint |= frozenset(event.taint)
         self.usage = self.usage.plus(event.usage)
         self.cost_nano += max(event.cost_nano, 0)  # -1: the price is not known
 
@@ -134,7 +160,7 @@ def state_name(run: RunState) -> State:
             return "denied" if error.code in REFUSED_BY_POLICY else "failed"
     if run.blocked is not None:
         return "blocked"
-    if run.waiting is not None:
+    if run.waiting is not None or run.awaited:
         return "waiting"
     return "running" if run.claims else "accepted"
 
@@ -170,4 +196,5 @@ def view(run: RunState) -> JobView:
         labels=created.job.labels,
         epoch=run.epoch,
         subject=created.subject,
+        approvals=run.awaited if run.end is None else (),
     )

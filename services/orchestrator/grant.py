@@ -48,7 +48,9 @@ def question(action: str, kind: str, attempt: str, *, owner: str = "", job: Job 
     if job is not None:
         named = {"wanted_agent": job.agent, "wanted_model": job.model, "wanted_tool": job.tool}
         facts = {name: text for name, text in named.items() if text}
-        digest = hashlib.sha256(msgspec.json.encode(job, order="deterministic")).hexdigest()
+        # the same job asked for again, as after an approval, may have got another id
+        bare = msgspec.structs.replace(job, id="")
+        digest = hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
     return Question(
         ActionName(action), Entity("Job", kind, properties), attempt, context=facts, arguments_digest=digest
     )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
+from penstock.contracts.governance import APPROVAL_EVENT, APPROVAL_SINK
 from penstock.contracts.services import ORCHESTRATOR
 from penstock.contracts.subjects import (
     JOB,
@@ -17,10 +18,11 @@ from penstock.contracts.subjects import (
     RUN_DELIVER,
     RUN_INPUT,
 )
-from penstock.kit.service import Parts, Service, answer, deposit, run, work
+from penstock.kit.service import Parts, Service, answer, deposit, listen, run, work
 from services.orchestrator.admit import Admission
 from services.orchestrator.agents import Agents
 from services.orchestrator.agents_watch import AgentsWatch
+from services.orchestrator.approvals import Answers
 from services.orchestrator.blobs import Blobs
 from services.orchestrator.config import Config
 from services.orchestrator.handlers import Handlers
@@ -55,6 +57,7 @@ async def orchestrator(config: Config, parts: Parts) -> AsyncIterator[Service]:
             answer(JOB_TOKENS, handlers.tokens, in_flight_max=most),
             answer(RUN_DELIVER, runs.deliver, in_flight_max=most, open_to_all=True, worker=runs.me),
             deposit(JOB_PUBLISH, JOB, slots=config.deposits_max, waiting_max_bytes=config.deposits_waiting_max_bytes),
+            listen(APPROVAL_EVENT, APPROVAL_SINK, Answers(bus).heard),
             work(JOB, intake.take, slots=config.admissions_max, on_bad=intake.bad),
             work(RUN_INPUT, runs.take, slots=config.runs_active_max),
         ],

@@ -13,12 +13,13 @@ import msgspec
 from penstock.contracts.errors import Code, Failure, FailureBody
 from penstock.contracts.llm import Usage
 from penstock.contracts.meta import Meta
-from penstock.contracts.runs import StepDone, StepFailed, StepStarted
+from penstock.contracts.runs import Held, StepDone, StepFailed, StepStarted
 from penstock.contracts.tools import Effect
 from penstock.kit.clock import Clock
 from services.orchestrator.again import Patience, again_after_s
 from services.orchestrator.blobs import Blobs
 from services.orchestrator.runlog import RunLog
+from services.orchestrator.waits import Waits
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ LEAVES_OPEN = frozenset({Code.UNKNOWN_OUTCOME, Code.DEADLINE, Code.CANCELLED, Co
 
 DETAIL_MAX = 2000
 REASONS_MAX = 16
+ASKED_STILL_PAUSE_S = 1.0
 
 
 class Parked(Exception):
@@ -41,13 +43,14 @@ class Parked(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T]):
-    """What a step gave, and what it used. `cost_nano` -1: the price is not known."""
+    """What a step gave, and what it used. `cost_nano` -1: the price is not known. `taint`: what it makes of the run."""
 
     value: T
     usage: Usage = Usage()  # noqa: RUF009 - frozen
     cost_nano: int = 0
     attempt: str = ""
     decision: str = ""
+    taint: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,10 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    pause_s: float
+    """There is another try: after a pause, or after people have answered."""
+
+    pause_s: float = 0.0
+    approval: str = ""
 
 
 class Steps:
@@ -92,6 +98,7 @@ class Steps:
         self._calm = asyncio.Event()
         self._calm.set()
         self._leaving = False
+        self.waits = Waits(log.state)
 
     async def step(
         self,
@@ -113,9 +120,10 @@ class Steps:
             raise Parked("nondeterminism", f"step {step} comes twice")
         self._seen.add(step)
         recorded = self._log.state.done.get(step)
-        if recorded is not None:
-            return await self._recall(recorded, this, kind)
-        return await self._do(this, do, kind)
+        with self.waits.working():
+            if recorded is not None:
+                return await self._recall(recorded, this, kind)
+            return await self._do(this, do, kind)
 
     async def leave(self) -> None:
         """This worker goes: begins no more steps of effect `once`, and returns when none is under way. Stopped in the
@@ -149,11 +157,18 @@ class Steps:
         if this.step in self._log.state.open:
             raise Parked("unknown_outcome", f"step {this.step} ({this.name}) began, and nobody knows what came of it")
         while True:
+            refusal = self.waits.refusal(this.step)
+            if refusal is not None:
+                await self._end(this, refusal)
+                raise refusal
             async with self._whole(this.effect):
                 found = await self._try(this, do, kind)
             if not isinstance(found, _Again):
                 return found
-            await self._clock.sleep(found.pause_s)
+            if found.approval:
+                await self.waits.answered(found.approval)
+            else:
+                await self._clock.sleep(found.pause_s)
 
     @asynccontextmanager
     async def _whole(self, effect: Effect) -> AsyncIterator[None]:
@@ -179,7 +194,9 @@ class Steps:
                 lambda n, time: StepStarted(n=n, time=time, step=this.step, key=this.key, effect=this.effect)
             )
         number = max(state.claims - 1, 0) + state.tries.get(this.step, 0)
-        meta = msgspec.structs.replace(self._meta, step=this.step, idempotency_key=this.key, epoch=state.epoch)
+        meta = msgspec.structs.replace(
+            self._meta, step=this.step, idempotency_key=this.key, epoch=state.epoch, taint=tuple(sorted(state.taint))
+        )
         try:
             done = await do(Try(number, meta))
         except Failure as failure:
@@ -202,6 +219,7 @@ class Steps:
                 cost_nano=done.cost_nano,
                 attempt=done.attempt,
                 decision=done.decision,
+                taint=done.taint,
             )
         )
         # what the function sees now is what it would see in a replay
@@ -211,6 +229,8 @@ class Steps:
         """Raises when there is no other try."""
         if this.effect == "once" and failure.code in LEAVES_OPEN:
             raise Parked("unknown_outcome", f"step {this.step} ({this.name}): {failure.code}") from failure
+        if failure.code is Code.APPROVAL_REQUIRED and failure.approval:
+            return await self._held(this, failure)
         tries = self._log.state.tries.get(this.step, 0) + 1
         now = self._clock.now()
         pause_s = again_after_s(failure, this.effect, tries, now, self._meta.deadline, random.random(), self._patience)
@@ -223,6 +243,29 @@ class Steps:
                 )
             )
             return _Again(pause_s)
+        await self._end(this, failure)
+        raise failure
+
+    async def _held(self, this: "_Step", failure: Failure) -> "_Again":
+        """People are asked, once it stands in the journal. They may have answered already; if we know that and policy
+        asks them still, it has not heard of it yet."""
+        state, approval = self._log.state, failure.approval
+        held = state.held.get(this.step)
+        known = held is not None and held.approval == approval
+        if not known or this.step in state.open:
+            why, decision = failure.detail[:DETAIL_MAX], failure.decision
+            await self._log.append(
+                lambda n, time: Held(
+                    n=n, time=time, step=this.step, name=this.name, approval=approval, why=why, decision=decision
+                )
+            )
+        if known and approval in state.answers:
+            return _Again(ASKED_STILL_PAUSE_S)
+        return _Again(approval=approval)
+
+    async def _end(self, this: "_Step", failure: Failure) -> None:
+        """The step has failed for good."""
+        error = shortened(failure.body())
         await self._log.append(
             lambda n, time: StepDone(
                 n=n,
@@ -234,7 +277,6 @@ class Steps:
                 decision=error.decision,
             )
         )
-        raise failure
 
 
 def shortened(error: FailureBody) -> FailureBody:

@@ -5,6 +5,7 @@ Only the journal decides who has a run; leases and acknowledgements decide who t
 
 import asyncio
 from contextlib import suppress
+from enum import Enum, auto
 from functools import partial
 
 import msgspec
@@ -30,7 +31,7 @@ from services.orchestrator.blobs import Blobs
 from services.orchestrator.claim import Verdict, verdict
 from services.orchestrator.config import Config
 from services.orchestrator.execution import Broken, Execution, HandedOver
-from services.orchestrator.fold import RunState, state_name
+from services.orchestrator.fold import APPROVAL, RunState, state_name
 from services.orchestrator.found import Found, find
 from services.orchestrator.index import JobIndex
 from services.orchestrator.jobs.context import Bounds, JobContext
@@ -40,6 +41,14 @@ from services.orchestrator.steps import Steps
 
 LOOKS_MAX = 3
 """How often an input is looked at anew when somebody was faster; then it is released."""
+
+
+class Owner(Enum):
+    """Of a run that somebody else carries out, as the journal says, when it was handed an input."""
+
+    GONE = auto()
+    HAS_IT = auto()
+    SILENT = auto()
 
 
 class Runs:
@@ -71,13 +80,14 @@ class Runs:
         for _ in range(LOOKS_MAX):
             if self._leaving.is_set():
                 break
-            mine = self._active.get(input.run)
-            if mine is not None:
-                self._hand(mine, input)
-                await mine.over.wait()
-                continue
             try:
-                await self._look(input)
+                mine = self._active.get(input.run)
+                if mine is not None:
+                    if not await self._hand(mine, input):
+                        await mine.over.wait()
+                        continue
+                else:
+                    await self._look(input)
                 return
             except RunLost as lost:
                 if not lost.fenced:
@@ -88,13 +98,18 @@ class Runs:
     async def deliver(self, input: RunInput, meta: Meta) -> InputTakenReply:
         """Another worker has an input for a run that it thinks is ours."""
         mine = self._active.get(input.run)
-        if mine is not None:
-            self._hand(mine, input)
-        return InputTakenReply(mine is not None)
+        if mine is None:
+            return InputTakenReply(False)
+        try:
+            return InputTakenReply(await self._hand(mine, input) or input.kind != APPROVAL)
+        except RunLost:
+            return InputTakenReply(False)
 
-    def _hand(self, execution: Execution, input: RunInput) -> None:
+    async def _hand(self, execution: Execution, input: RunInput) -> bool:
+        """Whether the input stands in the run's journal, and is needed no more. Raises RunLost."""
         if input.kind == "cancel":
             execution.cancel(input.by)
+        return input.kind == APPROVAL and await execution.answered(input)
 
     async def _look(self, input: RunInput) -> None:
         """Reads the journal and does what it asks for. Raises RunLost with `fenced` when somebody was faster."""
@@ -111,7 +126,10 @@ class Runs:
         )
         what = decide(owner_gone=False)
         if what is Verdict.ASK_OWNER:
-            if not await self._owner_gone(found.state, input):
+            owner = await self._owner(found.state, input)
+            if owner is Owner.HAS_IT and input.kind == APPROVAL:
+                return
+            if owner is not Owner.GONE:
                 raise Release(self._config.occupied_pause_s)
             what = decide(owner_gone=True)
         match what:
@@ -126,18 +144,18 @@ class Runs:
             case _:
                 await self._claim(found, agent, input)
 
-    async def _owner_gone(self, run: RunState, input: RunInput) -> bool:
-        """Hands the input to the run's owner; whether there is none (any more)."""
+    async def _owner(self, run: RunState, input: RunInput) -> Owner:
+        """Hands the input to the run's owner."""
         try:
             if await self._leases.get(run.worker) is None:
-                return True
+                return Owner.GONE
             reply = await self._bus.call(
                 RUN_DELIVER, input, Meta(), timeout_s=self._config.owner_wait_s, worker=run.worker
             )
         except Failure as failure:
             # nobody there at all, or somebody who may be paused: their lease will tell
-            return failure.code is Code.UNAVAILABLE and self._bus.connected
-        return not reply.taken
+            return Owner.GONE if failure.code is Code.UNAVAILABLE and self._bus.connected else Owner.SILENT
+        return Owner.HAS_IT if reply.taken else Owner.GONE
 
     async def _block(self, found: Found) -> None:
         detail = f"claimed {found.state.claims_in_vain} times without a new step"
@@ -155,10 +173,10 @@ class Runs:
             await found.owe()
         await found.log.append(lambda n, time: Claimed(n=n, time=time, worker=self.me, revision=revision))
         execution = self._active[run] = self._execution(found, agent)
-        self._hand(execution, input)
-        if self._leaving.is_set():
-            await execution.hand_over()
         try:
+            await self._hand(execution, input)
+            if self._leaving.is_set():
+                await execution.hand_over()
             await self._carry_out(execution, found)
             await self._tell_end(found)
         finally:
@@ -185,7 +203,8 @@ class Runs:
 
     async def _tell_end(self, found: Found) -> None:
         state = found.state
-        self._metrics.runs.add(found.created.job.kind, state_name(state))
+        if state.end is not None or state.blocked is not None:
+            self._metrics.runs.add(found.created.job.kind, state_name(state))
         try:
             if isinstance(state.end, Cancelled | Failed):
                 # what a worker before us may have left under way
@@ -224,7 +243,8 @@ class Runs:
             context = JobContext(created.run, created.tenant, job, agent, steps, self._bus, self._bounds)
             return await carrier(job)(context)
 
-        return Execution(found.log, steps, carry, self._blobs, self._clock, created.deadline)
+        park_after_s = self._config.park_after_s
+        return Execution(found.log, steps, carry, self._blobs, self._clock, created.deadline, park_after_s)
 
     # Upkeep -----------------------------------------------------------------------------------------------------
 

@@ -38,13 +38,22 @@ class Admin:
 
     @asynccontextmanager
     async def action(
-        self, name: str, resource: Entity, meta: Meta, *, plane_wide: bool = False, digest: str = ""
+        self,
+        name: str,
+        resource: Entity,
+        meta: Meta,
+        *,
+        plane_wide: bool = False,
+        digest: str = "",
+        refusal: Reason | None = None,
     ) -> AsyncIterator[Claims]:
         """Does inside what the caller of `meta` may do; exactly one outcome is recorded. `digest` stands for the
-        arguments. Raises Failure as policy refuses; the same request asked twice is one attempt.
+        arguments; `refusal` is why it is denied whatever policies say. Raises Failure as policy refuses; the same
+        request asked twice is one attempt.
         """
         claims = self._identities.claims(meta)
-        refusal = OPERATORS_ONLY if plane_wide and not self.is_operator(claims.tenant) else None
+        if plane_wide and not self.is_operator(claims.tenant):
+            refusal = OPERATORS_ONLY
         question = Question(
             ActionName(name),
             resource,

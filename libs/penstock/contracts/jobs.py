@@ -66,7 +66,8 @@ class JobRef(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JobView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A job as it stands. Times in Unix seconds. `output`: {"text", ...} for chat and agent, else the result."""
+    """A job as it stands. Times in Unix seconds. `output`: {"text", ...} for chat and agent, else the result.
+    `approvals`: those that it waits for."""
 
     id: str
     kind: str
@@ -82,6 +83,7 @@ class JobView(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: dict[str, str] = {}
     epoch: int = 0
     subject: str = ""
+    approvals: tuple[str, ...] = ()
 
 
 class JobListRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -103,7 +105,7 @@ class JobEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One moment of a job's life. `n` counts 0, 1, 2 … within the job: a gap or a repeat is visible.
 
     `type`: accepted, started, step, step_failed, waiting, blocked, completed, failed, denied, cancelled, refused.
-    `refused`: the job was never accepted (`error` says why).
+    `refused`: the job was never accepted (`error` says why). `approval`: what a step waits for.
     """
 
     job: str
@@ -121,6 +123,7 @@ class JobEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     decision: str = ""
     epoch: int = 0
     replayed: bool = False
+    approval: str = ""
 
 
 class TokenFrame(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -48,7 +48,8 @@ class StepStarted(RunEvent, frozen=True, tag="step_started"):
 
 
 class StepDone(RunEvent, frozen=True, tag="step_done"):
-    """`result` is what the function sees on replay, in line up to 200 KiB, otherwise under `blob`."""
+    """`result` is what the function sees on replay, in line up to 200 KiB, otherwise under `blob`. `taint`: labels that
+    the run bears from here on, since others wrote what it has read."""
 
     step: str
     name: str
@@ -60,6 +61,7 @@ class StepDone(RunEvent, frozen=True, tag="step_done"):
     cost_nano: int = 0
     attempt: str = ""
     decision: str = ""
+    taint: tuple[str, ...] = ()
 
 
 class StepFailed(RunEvent, frozen=True, tag="step_failed"):
@@ -77,6 +79,16 @@ class Waiting(RunEvent, frozen=True, tag="waiting"):
 
     inputs: list[str]
     why: str = ""
+
+
+class Held(RunEvent, frozen=True, tag="held"):
+    """A step waits for people: `approval` is what they answer, `why` what policy says of it."""
+
+    step: str
+    name: str
+    approval: str
+    why: str = ""
+    decision: str = ""
 
 
 class InputTaken(RunEvent, frozen=True, tag="input_taken"):
@@ -126,6 +138,7 @@ AnyRunEvent = (
     | StepDone
     | StepFailed
     | Waiting
+    | Held
     | InputTaken
     | Blocked
     | Completed

@@ -16,7 +16,9 @@ JOBS = StreamStore(
     deny_delete=True,
     deny_purge=True,
 )
-EVENTS = StreamStore("EVENTS", ("penstock.v1.*.events.*",), max_bytes=GIB, max_age_s=7 * DAY_S)
+EVENTS = StreamStore(
+    "EVENTS", ("penstock.v1.*.events.*", "penstock.v1.*.approvals.*"), max_bytes=GIB, max_age_s=7 * DAY_S
+)
 TOKENS = StreamStore("TOKENS", ("penstock.v1.*.tokens.*",), memory=True, max_bytes=64 * MIB, max_age_s=600)
 # full, it drops the oldest: whoever comes back to a stream that was dropped is told
 KEPT = StreamStore("KEPT", ("penstock.kept.*.*",), memory=True, max_bytes=128 * MIB, max_age_s=600)

@@ -6,7 +6,7 @@ Change the wire here, with its types; docs/reference/wire.md and the broker's pe
 from penstock.contracts import context, governance, jobs, llm, runs, tools
 from penstock.contracts.api import api
 from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Consumer, Event, Journal, Stream, Subject, Work
-from penstock.contracts.governance import AUDIT_SINK, SETTLE_SINK
+from penstock.contracts.governance import APPROVAL_SINK, AUDIT_SINK, SETTLE_SINK
 from penstock.contracts.services import CONTEXT, GATEWAY, ORCHESTRATOR, ROUTER, TOOLS
 from penstock.contracts.stores import DAY_S, EVENTS, JOBS, KEPT, RUNS, TOKENS
 
@@ -245,4 +245,4 @@ ENDPOINTS: dict[str, object] = {
     if isinstance(value, Call | Stream | Event | Work | Journal | Bucket)
 }
 """Every endpoint by its name here, in order."""
-CONSUMERS = (JOB.consumer, RUN_INPUT.consumer, AUDIT_SINK, SETTLE_SINK)
+CONSUMERS = (JOB.consumer, RUN_INPUT.consumer, APPROVAL_SINK, AUDIT_SINK, SETTLE_SINK)

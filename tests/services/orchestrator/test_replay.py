@@ -122,7 +122,7 @@ async def work(journal: MemoryJournal, world: World, crash_after: int = -1, *, s
     blobs = Blobs(world.put, world.get, 1)
     meta = Meta(job="job_1", tenant="acme", deadline=1_800_001_000.0, epoch=state.epoch)
     steps = Steps(log, RUN, meta, blobs, PATIENCE, clock)
-    execution = Execution(log, steps, lambda: world.run(steps), blobs, clock, meta.deadline)
+    execution = Execution(log, steps, lambda: world.run(steps), blobs, clock, meta.deadline, park_after_s=60.0)
     try:
         await execution.carry_out()
     except Broken as broken:
