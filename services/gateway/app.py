@@ -24,6 +24,7 @@ from services.gateway.dialects.dialect import Dialect
 from services.gateway.exchange import Exchange
 from services.gateway.handlers import Handlers
 from services.gateway.request import meta_of, request_id
+from services.gateway.resource import WELL_KNOWN, Resource
 from services.gateway.sse import refuse
 
 Handler = Callable[[Exchange], Awaitable[int]]
@@ -35,8 +36,9 @@ HTTP_ERRORS = {
 
 
 def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
-    """Method, path, handler: everything that can be reached from outside. All of it needs a key."""
-    models, jobs, accounts = handlers.models, handlers.jobs, handlers.accounts
+    """Method, path, handler: everything that can be reached from outside. All of it needs a key; what does not,
+    because it says how to get one, is in `application`."""
+    models, jobs, keys, accounts = handlers.models, handlers.jobs, handlers.keys, handlers.accounts
     return [
         ("GET", "/", handlers.root),
         ("POST", "/v1/chat/completions", models.chat_completions),
@@ -63,6 +65,13 @@ def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
         ("GET", "/v1/jobs/{id}/events", jobs.events),
         ("GET", "/v1/jobs/{id}/trail", jobs.trail),
         ("GET", "/v1/audit/verify", jobs.verify_log),
+        ("POST", "/v1/keys", keys.create),
+        ("GET", "/v1/keys", keys.all),
+        ("GET", "/v1/keys/{id}", keys.one),
+        ("DELETE", "/v1/keys/{id}", keys.delete),
+        ("POST", "/v1/keys/{id}/rotate", keys.rotate),
+        ("POST", "/v1/keys/{id}/expire", keys.expire),
+        ("POST", "/v1/keys/{id}/revoke", keys.revoke),
         ("GET", "/v1/accounts", accounts.all),
         ("GET", "/v1/accounts/{name}", accounts.one),
         ("GET", "/v1/accounts/{name}/statement", accounts.statement),
@@ -93,6 +102,7 @@ class Edge:
         self._log = log
         self._tracer = tracer
         self._in_flight = 0
+        self.resource = Resource(config.public_url, config.authorization_servers, config.scopes_supported)
 
     async def handle(self, path: str, handler: Handler, request: Request, send: Send) -> None:
         """Authenticates, bounds, runs the handler, and answers a Failure with its status."""
@@ -100,7 +110,7 @@ class Edge:
         id = request_id(request)
         dialect = _dialect(request)
         span = self._span(path, request, id)
-        status = 500
+        status, credential = 500, ""
         self._in_flight += 1
         self._metrics.http_in_flight.set(self._in_flight)
         try:
@@ -112,7 +122,8 @@ class Edge:
             status = await handler(Exchange(request, send, meta, dialect, began))
         except Failure as failure:
             status = dialect.status(failure)
-            await refuse(send, failure, dialect, id)
+            challenge = self.resource.challenge(failure, request.scope["path"], presented=bool(credential))
+            await refuse(send, failure, dialect, id, challenge)
             if status >= 500:
                 self._log.warning("request failed", request=id, code=failure.code.value, detail=failure.detail)
         finally:
@@ -163,6 +174,15 @@ def application(
             status = error.status_code
         return Response(dialect.document(failure, id), status, headers, media_type="application/json")
 
+    async def metadata(request: Request) -> Response:
+        """GET /.well-known/oauth-protected-resource, and the same with a path of ours after it"""
+        try:
+            document = edge.resource.metadata(request.scope["path"].removeprefix(WELL_KNOWN))
+        except Failure as failure:
+            return await http_error(request, HTTPException(problems.STATUS[failure.code]))
+        return Response(document, media_type="application/json", headers={"cache-control": "max-age=300"})
+
+    table += [Route(path, metadata, methods=["GET"]) for path in (WELL_KNOWN, WELL_KNOWN + "/{of:path}")]
     app = Starlette(routes=table, exception_handlers={HTTPException: http_error, Exception: http_error})
     # a redirect would send whoever asked, key in the address and all, to the host that the request names
     app.router.redirect_slashes = False

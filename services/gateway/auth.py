@@ -9,10 +9,13 @@ from starlette.requests import HTTPConnection
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.governance import POLICY_AUTHENTICATE
+from penstock.contracts.keys import PREFIX
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate, Identity
 from penstock.kit.clock import Clock
+from penstock.kit.identity import Identities
 
+API_KEY, OIDC = "api_key", "oidc"
 CREDENTIAL_MAX_CHARACTERS = 4096
 EXPIRY_MARGIN_S = 30.0
 """A token is not handed on when it may run out under way."""
@@ -42,11 +45,18 @@ def credential_of(request: HTTPConnection) -> str:
     return credential
 
 
-class Authenticator:
-    """Asks policy, one question at a time for one key, and remembers the answer for `cache_s`."""
+def scheme_of(credential: str) -> str:
+    """What it has the form of: one of our keys, or a token that somebody else signed."""
+    return OIDC if credential.count(".") == 2 and not credential.startswith(PREFIX + "_") else API_KEY
 
-    def __init__(self, bus: Bus, clock: Clock, cache_s: float, cache_max: int) -> None:
+
+class Authenticator:
+    """Asks policy, one question at a time for one key, and remembers the answer for `cache_s`, or until its token is
+    revoked."""
+
+    def __init__(self, bus: Bus, identities: Identities, clock: Clock, cache_s: float, cache_max: int) -> None:
         self._bus = bus
+        self._identities = identities
         self._clock = clock
         self._cache_s = cache_s
         self._cache_max = cache_max
@@ -57,8 +67,9 @@ class Authenticator:
         """Raises Failure(UNAUTHENTICATED), or UNAVAILABLE when policy cannot be asked."""
         digest = hashlib.sha256(credential.encode()).digest()
         known = self._known.get(digest)
-        if known is not None and known[0] > self._clock.now():
-            self._known.move_to_end(digest)
+        if known is not None and known[0] > self._clock.now() and await self._good(known[1]):
+            if digest in self._known:  # others may have pushed it out meanwhile
+                self._known.move_to_end(digest)
             return known[1]
         asking = self._asking.get(digest)
         if asking is None:
@@ -68,13 +79,24 @@ class Authenticator:
         # one client that leaves must not end the question for the others
         return await asyncio.shield(asking)
 
+    async def _good(self, identity: Identity) -> bool:
+        """Whether its token is still believed. Raises Failure(UNAVAILABLE) when nobody can say."""
+        try:
+            await self._identities.verify(identity.token)
+        except Failure as failure:
+            if failure.code is not Code.UNAUTHENTICATED:
+                raise
+            return False
+        return True
+
     def _asked(self, digest: bytes, asked: asyncio.Task[Identity]) -> None:
         del self._asking[digest]
         if not asked.cancelled():
             asked.exception()  # whoever wanted to know may have left
 
     async def _ask(self, credential: str, request: str, digest: bytes) -> Identity:
-        identity = await self._bus.call(POLICY_AUTHENTICATE, Authenticate(credential), Meta(request=request))
+        asked = Authenticate(credential, scheme_of(credential))
+        identity = await self._bus.call(POLICY_AUTHENTICATE, asked, Meta(request=request))
         until = min(self._clock.now() + self._cache_s, identity.expires - EXPIRY_MARGIN_S)
         self._known[digest] = (until, identity)
         while len(self._known) > self._cache_max:

@@ -16,8 +16,11 @@ class Config(KitConfig, frozen=True, kw_only=True):
     body_timeout_s: the longest silence while a client sends its body.
     send_timeout_s: the longest that a client may leave an event stream unread; then it is given up.
     sse_keep_alive_s: how often a silent event stream says that it is alive.
-    identity_cache_s, identity_cache_max: how long, and for how many keys, an authentication is remembered; a revoked
-    key may be used for so long at the edge (policy itself refuses what it decides on at once).
+    identity_cache_s, identity_cache_max: how long, and for how many keys, an authentication is remembered; one that is
+    revoked is forgotten at once.
+    public_url: the edge's address as its clients know it, such as https://plane.example.com; authorization_servers:
+    where they get tokens, by issuer; scopes_supported: what they are told to ask for there. Without the first two the
+    edge publishes no metadata of a protected resource.
     """
 
     http_host: str = "127.0.0.1"
@@ -32,3 +35,6 @@ class Config(KitConfig, frozen=True, kw_only=True):
     sse_keep_alive_s: Annotated[float, Meta(gt=0)] = 10.0
     identity_cache_s: Seconds = 60.0
     identity_cache_max: Count = 10_000
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[A-Za-z0-9.\[\]:-]+)?$")] = ""
+    authorization_servers: tuple[str, ...] = ()
+    scopes_supported: tuple[str, ...] = ()

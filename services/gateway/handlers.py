@@ -6,6 +6,7 @@ from services.gateway.config import Config
 from services.gateway.exchange import Exchange
 from services.gateway.intake import Intake
 from services.gateway.job_routes import JobRoutes
+from services.gateway.key_routes import KeyRoutes
 from services.gateway.model_routes import ModelRoutes
 
 
@@ -16,6 +17,7 @@ class Handlers:
         intake = Intake(config)
         self.models = ModelRoutes(bus, config, intake)
         self.jobs = JobRoutes(bus, config, intake)
+        self.keys = KeyRoutes(bus, intake)
         self.accounts = AccountRoutes(bus)
 
     async def root(self, exchange: Exchange) -> int:

@@ -16,7 +16,9 @@ from services.gateway.http_server import HttpServer
 @asynccontextmanager
 async def gateway(config: Config, parts: Parts) -> AsyncIterator[Service]:
     """The edge: its routes are in app.py."""
-    authenticator = Authenticator(parts.bus, parts.clock, config.identity_cache_s, config.identity_cache_max)
+    authenticator = Authenticator(
+        parts.bus, parts.identities, parts.clock, config.identity_cache_s, config.identity_cache_max
+    )
     handlers = Handlers(parts.bus, config)
     app = application(config, handlers, authenticator, parts.metrics, parts.log, parts.tracer)
     server = HttpServer(app, config, parts.log)

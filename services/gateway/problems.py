@@ -5,6 +5,8 @@ How a failure is worded is each protocol's own (dialects/).
 
 import math
 
+import msgspec
+
 from penstock.contracts.errors import Code, Failure
 
 STATUS: dict[Code, int] = {
@@ -39,14 +41,30 @@ NEVER_RETRY = frozenset(
 )
 
 
+class Awaited(msgspec.Struct, frozen=True):
+    """The approval that an action waits for, and where it can be looked at. Once it is approved, the same request, sent
+    again, is done once."""
+
+    id: str
+    url: str
+
+
+def awaited(failure: Failure) -> Awaited | None:
+    """What the request that failed with this waits for."""
+    if failure.code is not Code.APPROVAL_REQUIRED or not failure.approval:
+        return None
+    return Awaited(failure.approval, f"/v1/approvals/{failure.approval}")
+
+
 def headers(failure: Failure) -> dict[str, str]:
     """What tells a client whether and when to try again."""
     fields = {}
     if failure.code in NEVER_RETRY:
         fields["x-should-retry"] = "false"
-    if failure.code is Code.UNAUTHENTICATED:
-        fields["www-authenticate"] = 'Bearer realm="penstock"'
     if failure.code not in NEVER_RETRY and failure.retry_after_s > 0:
         fields["retry-after"] = str(math.ceil(failure.retry_after_s))
         fields["retry-after-ms"] = str(math.ceil(failure.retry_after_s * 1000))
+    if waited := awaited(failure):
+        fields["x-penstock-approval"] = waited.id
+        fields["link"] = f'<{waited.url}>; rel="monitor"'
     return fields

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
+from types import MappingProxyType
 
 from starlette.types import Message, Receive, Send
 
@@ -11,6 +12,8 @@ from services.gateway import problems, served
 from services.gateway.dialects.dialect import Dialect, Form
 from services.gateway.leaving import WhileConnected
 
+NONE: Mapping[str, str] = MappingProxyType({})
+
 
 async def answer(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
     """A whole JSON answer."""
@@ -18,9 +21,11 @@ async def answer(send: Send, status: int, body: bytes, headers: Mapping[str, str
     await send({"type": "http.response.body", "body": body})
 
 
-async def refuse(send: Send, failure: Failure, dialect: Dialect, request: str) -> None:
-    """A failure as a whole answer to the request with this id."""
-    headers = {**problems.headers(failure), "x-request-id": request, **dialect.headers(request)}
+async def refuse(
+    send: Send, failure: Failure, dialect: Dialect, request: str, challenge: Mapping[str, str] = NONE
+) -> None:
+    """A failure as a whole answer to the request with this id; `challenge`: what the client is told to bring."""
+    headers = {**problems.headers(failure), **challenge, "x-request-id": request, **dialect.headers(request)}
     await answer(send, dialect.status(failure), dialect.document(failure, request), headers)
 
 

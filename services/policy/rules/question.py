@@ -11,6 +11,7 @@ import msgspec
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token
 from penstock.contracts.policy import Fact, Question, Reason
+from penstock.contracts.scopes import wanting
 from penstock.kit.identity import Claims
 from services.policy.identity.scopes import allows
 from services.policy.money.limits import AMOUNT_MAX
@@ -90,7 +91,7 @@ def grant_refusal(claims: Claims, question: Question) -> Reason | None:
     if question.action.name == DELEGATE:
         return None
     if not allows(claims.scopes, question.action.name) and not _is_approver(claims, question.action.name):
-        return Reason("token", f"the token's scopes do not include {question.action.name}")
+        return Reason("token", wanting(question.action.name))
     if question.resource.type == "Tool" and "*" not in claims.tools and question.resource.id not in claims.tools:
         return Reason("token", f"the token's tools do not include {question.resource.id}")
     return None

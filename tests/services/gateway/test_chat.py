@@ -75,7 +75,8 @@ async def test_without_a_key_or_with_a_wrong_one_it_is_401_and_says_nothing_more
             answer = await client.post("/v1/chat/completions", json=ASK)
         assert answer.status_code == 401
         assert answer.json()["error"]["type"] == "authentication_error"
-        assert answer.headers["www-authenticate"] == 'Bearer realm="penstock"'
+        told = ', error="invalid_token"' if 0 < len(wrong) < 5000 else ""
+        assert answer.headers["www-authenticate"] == 'Bearer realm="penstock"' + told
         assert key not in answer.text
 
 
