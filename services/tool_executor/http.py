@@ -26,8 +26,8 @@ from yarl import URL
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.policy import Fact
 from penstock.contracts.tools import ToolResult
+from penstock.kit.egress import AddressRefused, CheckedResolver, Lookup, lookup
 from services.tool_executor.credentials import CredentialMissing, Credentials, forms
-from services.tool_executor.egress import AddressRefused, CheckedResolver, Lookup, lookup
 from services.tool_executor.output import is_text, margin, readable
 from services.tool_executor.request import Origin, Outgoing, RequestPlan
 from services.tool_executor.runner import Prepared

@@ -343,7 +343,7 @@ async def test_redirects_in_a_circle_end() -> None:
 
 
 async def test_a_private_address_is_refused_when_the_file_is_read() -> None:
-    with pytest.raises(BadToolsFile, match=r"^127\.0\.0\.1 is at an address that tools may not reach"):
+    with pytest.raises(BadToolsFile, match=r"^127\.0\.0\.1 is at an address that may not be reached"):
         HttpRunner(entry("http://127.0.0.1/", private_hosts=[]), Credentials({}))
 
 
@@ -352,7 +352,7 @@ async def test_a_name_at_a_private_address_is_refused_when_it_is_called() -> Non
         with pytest.raises(Failure) as caught:
             await call(entry(server.url("/", host="localhost"), private_hosts=[]))
         assert caught.value.code is Code.DENIED
-        assert caught.value.detail.startswith("localhost is at an address that tools may not reach")
+        assert caught.value.detail.startswith("localhost is at an address that may not be reached")
         assert server.seen == []
 
 

@@ -1,4 +1,4 @@
-"""Where tools may connect to: a name is resolved once, every address is checked, and a checked one is connected to."""
+"""Where a service may connect to: a name is resolved once, each address checked, and a checked one connected to."""
 
 import asyncio
 import socket
@@ -29,13 +29,11 @@ _NEVER = tuple(
 
 
 class AddressRefused(Exception):
-    """A host whose address a tool may not reach. It names the host, never the address."""
+    """A host whose address may not be reached. It names the host, never the address."""
 
     def __init__(self, host: str) -> None:
         self.host = host
-        super().__init__(
-            f"{host} is at an address that tools may not reach; the tools file can allow it by private_hosts"
-        )
+        super().__init__(f"{host} is at an address that may not be reached from here; private_hosts can allow it")
 
 
 class HostNotFound(OSError):

@@ -1,8 +1,8 @@
-"""Which addresses a tool may reach. The resolver is the seam: what a name resolves to is the test's to say."""
+"""Which addresses may be reached. The resolver is the seam: what a name resolves to is the test's to say."""
 
 import pytest
 
-from services.tool_executor.egress import AddressRefused, CheckedResolver, HostNotFound, is_public, lookup
+from penstock.kit.egress import AddressRefused, CheckedResolver, HostNotFound, is_public, lookup
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ async def test_the_checked_address_is_the_one_that_is_connected_to() -> None:
 
 
 async def test_one_bad_address_among_several_refuses_them_all() -> None:
-    with pytest.raises(AddressRefused, match=r"^example\.com is at an address that tools may not reach"):
+    with pytest.raises(AddressRefused, match=r"^example\.com is at an address that may not be reached"):
         await resolver("93.184.216.34", "10.0.0.1").resolve("example.com", 443)
 
 
