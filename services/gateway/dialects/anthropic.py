@@ -45,6 +45,7 @@ class _Details(msgspec.Struct, frozen=True, omit_defaults=True):
     decision: str = ""
     reasons: tuple[str, ...] = ()
     upstream: Upstream | None = None
+    approval: problems.Awaited | None = None
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -153,7 +154,16 @@ def _ours(failure: Failure, upstream: Upstream | None) -> _Details:
         given = next((reason for reason in reasons if reason.startswith("thread_")), "")
         error_code = given or THREAD_UNSUPPORTED
         unsupported = () if given else (THREAD,)
-    return _Details(failure.code.value, error_code, unsupported, failure.param, failure.decision, reasons, upstream)
+    return _Details(
+        failure.code.value,
+        error_code,
+        unsupported,
+        failure.param,
+        failure.decision,
+        reasons,
+        upstream,
+        problems.awaited(failure),
+    )
 
 
 def _model(model: ModelInfo) -> _Model:

@@ -182,6 +182,8 @@ def _details(failure: Failure, request: str) -> list[_Info | _Retry | _BadReques
         metadata["decision"] = failure.decision
     if failure.reasons:
         metadata["reasons"] = "; ".join(failure.reasons)
+    if waited := problems.awaited(failure):
+        metadata |= {"approval": waited.id, "approval_url": waited.url}
     own: list[msgspec.Raw] = []
     if said := failure.upstream:
         own = _own(said)

@@ -25,8 +25,9 @@ FAMILY = "openai."
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """The inside of an error document; `reasons` and `decision` are ours, `upstream` what a provider of another
-    protocol said. `code` and `innererror` are a provider's own where it spoke OpenAI's."""
+    """The inside of an error document; `reasons`, `decision` and `approval` (what the request waits for) are ours,
+    `upstream` what a provider of another protocol said. `code` and `innererror` are a provider's own where it spoke
+    OpenAI's."""
 
     message: str
     type: str
@@ -36,6 +37,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
     upstream: Upstream | msgspec.UnsetType = msgspec.UNSET
     innererror: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    approval: problems.Awaited | msgspec.UnsetType = msgspec.UNSET
 
 
 class _ErrorDocument(msgspec.Struct, frozen=True):
@@ -90,6 +92,7 @@ def error_body(failure: Failure) -> ErrorBody:
         failure.reasons,
         foreign,
         inner,
+        problems.awaited(failure) or msgspec.UNSET,
     )
 
 

@@ -1,6 +1,7 @@
 """The edge on a real broker, with the real policy, router and orchestrator behind it and a scripted provider."""
 
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from services.policy.identity.key_file import create_key
 from services.policy.identity.keys import ApiKey
 from services.policy.main import build as policy
 from services.policy.money.limits import Limit
+from services.policy.rulebook import STARTER
 from services.router.config import Config as RouterConfig
 from services.router.main import build as router
 from tests.support.eventually import eventually
@@ -47,10 +49,10 @@ class EdgePlane:
     broker: NatsServer
     lines: list[str]
 
-    async def key(self, tenant: str = "acme", subject: str = "user:alice", usd: float = 0.0) -> str:
+    async def key(self, tenant: str = "acme", subject: str = "user:alice", usd: float = 0.0, team: str = "") -> str:
         """A new API key that the edge knows."""
         limits = (Limit(usd, None),) if usd else ()
-        made = ApiKey("", "", tenant, subject, scopes=("*",), limits=limits)
+        made = ApiKey("", "", tenant, subject, scopes=("*",), limits=limits, team=team)
         credential = create_key(self.folder / "keys.json", made, now=1.0)[1]
 
         async def known() -> None:
@@ -59,6 +61,12 @@ class EdgePlane:
 
         await eventually(known)
         return credential
+
+    def policies(self, more: str) -> None:
+        """Adds to what is in force, as one atomic change of a file."""
+        written = self.folder / "bundle" / "written"
+        written.write_text(more, encoding="utf-8")
+        written.replace(self.folder / "bundle" / "more.cedar")
 
     def client(self, credential: str = "", **headers: str) -> httpx.AsyncClient:
         if credential:
@@ -135,9 +143,18 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
             "default": {"chat": "chat"},
         }
         (tmp_path / "models.yaml").write_text(yaml.safe_dump(models))
+        shutil.copytree(STARTER, tmp_path / "bundle", ignore=shutil.ignore_patterns("tests.yaml"))
         await stack.enter_async_context(
             running(
-                policy, settings(PolicyConfig, store_url=Secret(valkey.url), reload_every_s=0.02), "policy", log=log
+                policy,
+                settings(
+                    PolicyConfig,
+                    store_url=Secret(valkey.url),
+                    reload_every_s=0.02,
+                    bundle_dir=str(tmp_path / "bundle"),
+                ),
+                "policy",
+                log=log,
             )
         )
         await stack.enter_async_context(
