@@ -26,6 +26,8 @@ _log = logging.getLogger("penstock.bus")
 
 HEADROOM_BYTES = 4096
 """Kept free below the broker's payload limit, which counts subject-independent protocol bytes and headers too."""
+ANSWERED_S = 1.5
+"""Whoever is refused within this was answered: a broker waits longer for an answer before it refuses by itself."""
 
 
 class Subscription:
@@ -348,16 +350,23 @@ async def open_connection(config: BusConfig) -> Connection:
             await connecting
     except (TimeoutError, NatsError, OSError, ValueError) as error:
         why = connection.last_error or type(error).__name__
-        if config.token and "authorization" in why.lower():
-            why += ": it does not take this API key, or policy, which it asks, is away"
         await client.close()
         url = re.sub(r"(?<=://)[^/\s,@]+@", "", config.url)
+        if config.token and "authorization" in why.lower():
+            raise _turned_away(url, client.refused_after_s) from error
         raise Failure(Code.UNAVAILABLE, f"the broker at {url} cannot be reached: {why}") from error
     client.options["reconnect_time_wait"] = config.reconnect_wait_s
     connection._up.set()
     await connection.subscribe(connection.inbox_prefix + ">", connection._arrived)
     connection._watchdog = asyncio.create_task(connection._watch())
     return connection
+
+
+def _turned_away(url: str, after_s: float) -> Failure:
+    """A broker that asks policy says no in the same words when policy does and when it does not answer."""
+    if after_s < ANSWERED_S:
+        return Failure(Code.UNAUTHENTICATED, f"the broker at {url} does not take this API key")
+    return Failure(Code.UNAVAILABLE, f"the broker at {url} lets nobody in: policy, which it asks, does not answer")
 
 
 def _options(config: BusConfig) -> dict[str, Any]:

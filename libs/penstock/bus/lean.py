@@ -105,6 +105,7 @@ class LeanClient(Client):
         self.direct: dict[int, Deliver] = {}
         self.lean = lean
         self.backlog = 0
+        self.refused_after_s = 0.0
         self._write_due = False
         if lean:
             self._ps = LeanParser(self)
@@ -116,7 +117,12 @@ class LeanClient(Client):
         await super()._connect_to_server(server)
 
     async def _process_connect_init(self) -> None:
-        await super()._process_connect_init()
+        began = asyncio.get_running_loop().time()
+        try:
+            await super()._process_connect_init()
+        except NatsError:
+            self.refused_after_s = asyncio.get_running_loop().time() - began
+            raise
         # nats-py takes whatever the server says first for a yes, if it is no error: a ping while it still asks
         # somebody else about us
         if not self.is_connected:

@@ -82,10 +82,13 @@ async def test_a_client_that_is_refused_is_told_so_and_never_why(guarded: Guarde
     assert "bad" not in guarded.broker.log
 
 
-async def test_our_own_client_says_what_it_may_be(guarded: Guarded) -> None:
+async def test_our_own_client_tells_a_key_that_is_not_taken_from_a_policy_that_is_away(guarded: Guarded) -> None:
     async with guarded.answered(Gate().decide):
-        with pytest.raises(Failure, match="it does not take this API key, or policy, which it asks, is away") as caught:
+        with pytest.raises(Failure, match="does not take this API key") as caught:
             await Bus.connect(guarded.guest("bad", connect_timeout_s=0.3))
+    assert caught.value.code is Code.UNAUTHENTICATED
+    with pytest.raises(Failure, match="policy, which it asks, does not answer") as caught:
+        await Bus.connect(guarded.guest("good", connect_timeout_s=2.5))
     assert caught.value.code is Code.UNAVAILABLE
 
 
