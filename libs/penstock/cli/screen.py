@@ -79,6 +79,8 @@ class Screen:
                 self.note(f"  {reason}")
         if failure.decision and not self.json:
             self.note(f"  decision {failure.decision}")
+        if failure.approval and not self.json:
+            self.note(f"  approval {failure.approval}: penstock approvals show {failure.approval} --follow")
 
     def wrong(self, text: str) -> None:
         """A sentence about what is wrong, on standard error; not with JSON, which has said it as data."""

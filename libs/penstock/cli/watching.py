@@ -93,6 +93,8 @@ def event_line(event: JobEvent) -> str:
     parts = [event.type, event.name, event.step if event.step != event.name else "", event.detail]
     if event.error is not None:
         parts.append(f"{event.error.code}: {event.error.detail}")
+    if event.approval:
+        parts.append(f"approval {event.approval}")
     if event.usage.total:
         parts.append(f"{event.usage.input} + {event.usage.output} tokens")
     if event.cost_nano:
