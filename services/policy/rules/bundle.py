@@ -12,11 +12,12 @@ from penstock.contracts.policy import Question
 from penstock.kit.identity import Claims
 from services.policy.rules.decide import Rule, Ruling, Verdict, decide, refuse
 from services.policy.rules.policies import Policies
-from services.policy.rules.question import CedarQuestion, Unfit, grant_refusal, in_cedar
+from services.policy.rules.question import TOOL_CALL, CedarQuestion, Unfit, grant_refusal, in_cedar, part
 from services.policy.rules.schema_shape import Shape
 from services.policy.rules.tool_input import RecordOf
 
 REMEMBERED_MAX = 4096
+INPUT = "input"
 _TYPE_OF_ACTIONS = "Action"
 
 
@@ -107,12 +108,23 @@ class Bundle:
         kind = self.parsed.inputs.get(question.resource.id) if question.resource.type == "Tool" else None
         return in_cedar(self.shape, asking.claims, question, asking.team, asking.now, kind)
 
+    def looks_at(self, question: Question, name: str) -> bool:
+        """Whether the answer can depend on the fact, or the resource's property, of this name."""
+        action, tool = question.action.name, question.resource.id
+        if name == INPUT:
+            return action == TOOL_CALL and tool in self.parsed.inputs
+        if action not in self.shape.actions:
+            return False
+        concerned = part(action, tool) if action == TOOL_CALL and tool in self.parsed.inputs else action
+        shadowed = self._shadowed
+        return self._live.watches(concerned, name) or (shadowed is not None and shadowed.watches(concerned, name))
+
     def _key(self, asked: CedarQuestion) -> bytes:
-        live, shadowed, part = self._live, self._shadowed, asked.part
+        live, shadowed, where = self._live, self._shadowed, asked.part
         seen = {
             name: value
             for name, value in asked.context.items()
-            if live.watches(part, name) or (shadowed is not None and shadowed.watches(part, name))
+            if live.watches(where, name) or (shadowed is not None and shadowed.watches(where, name))
         }
         return msgspec.json.encode(msgspec.structs.replace(asked, context=seen))
 

@@ -136,10 +136,8 @@ def _input_schema(text: str, kind: RecordOf, problems: list[str]) -> cedarpy.Sch
 def _misfits(nodes: Mapping[str, pst.Template], schema: cedarpy.Schema) -> list[str]:
     if not nodes:
         return []
-    numbered = {f"policy{number}": node for number, node in enumerate(nodes.values())}
-    text = "\n".join(
-        str(cedarpy.PolicySet.from_pst(pst.PolicySet({}, {id: node}, ()))) for id, node in numbered.items()
-    )
+    # as text the policies get the ids policy0, policy1 … in their order, which the errors then name
+    text = "\n".join(str(cedarpy.PolicySet.from_pst(pst.PolicySet({}, {id: node}, ()))) for id, node in nodes.items())
     result = cedarpy.validate_policies(text, schema, release_gil=True)
     names = result.id_annotations_by_policy_id
     problems = [f"{names.get(e.policy_id, e.policy_id)}: {_short(e.error)}" for e in result.errors]
