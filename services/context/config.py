@@ -22,6 +22,9 @@ class Config(KitConfig, frozen=True, kw_only=True):
     session_turns_max, session_max_bytes: of one session, older turns are dropped; turn_max_bytes, append_turns_max: of
     one append. session_keep_s: after its last turn a session is forgotten.
     calls_in_flight_max: calls at once; above it callers are told `overloaded`. ingests_max: documents at once.
+    screen: whether policy is told what is found in texts that come in (personal, secrets, hidden_text), and runs are
+    tainted by what is found in passages; false saves that time where no policy asks.
+    taints: labels that a run bears once it has read any passage; () where documents are trusted.
     """
 
     store_url: Secret = Secret("redis://127.0.0.1:6379/0")
@@ -48,3 +51,5 @@ class Config(KitConfig, frozen=True, kw_only=True):
     session_keep_s: Annotated[float, Meta(gt=0)] = 30 * 24 * 3600.0
     calls_in_flight_max: Count = 256
     ingests_max: Count = 8
+    screen: bool = True
+    taints: Annotated[tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")], ...], Meta(max_length=4)] = ()

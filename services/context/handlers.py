@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 
+from msgspec.structs import replace
+
 from penstock.contracts.context import (
     Append,
     Appended,
@@ -19,13 +21,16 @@ from penstock.contracts.context import (
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token, new_id
 from penstock.contracts.meta import Meta
-from penstock.contracts.policy import ActionName, Entity, Question
+from penstock.contracts.policy import ActionName, Entity, Fact, Question
 from penstock.kit.boundary import Boundary, Settlement
 from penstock.kit.limit import Limit
+from penstock.kit.screened import screened, screened_json, suspicions
+from services.context import obliged
 from services.context.config import Config
 from services.context.documents import Collection, Documents, Head, document_id
 from services.context.embedder import Embedder, Vectors
 from services.context.index import Index, IndexedDocument, Query
+from services.context.obliged import HONOURED
 from services.context.sessions import Sessions
 from services.context.shelf import Shelf
 from services.context.split import Lengths, Piece, first_heading, split
@@ -62,8 +67,11 @@ class Handlers:
         self._check_document(request)
         collection = _collection(meta, request.collection)
         digest = self._digest(request)
-        question = _question("context.ingest", "Collection", request.collection, digest, _INGEST_DUE_S)
-        async with self._boundary.action(question, meta) as action, self._ingests:
+        facts = await self._facts([request.title, request.text])
+        question = _question("context.ingest", "Collection", request.collection, digest, _INGEST_DUE_S, facts)
+        async with self._boundary.action(question, meta, honours=HONOURED) as action, self._ingests:
+            request = await obliged.ingest(request, action)
+            digest = self._digest(request)
             id = document_id(request.source)
             head = await self._documents.head(collection, id)
             if head is not None and head.digest == digest and head.model:
@@ -81,28 +89,36 @@ class Handlers:
         """A collection that is not there has nothing in it."""
         self._check_search(request)
         collection = _collection(meta, request.collection)
-        question = _question("context.search", "Collection", request.collection, _sha256(request.query), _DUE_S)
-        async with self._boundary.action(question, meta):
+        facts = await self._facts([request.query])
+        question = _question("context.search", "Collection", request.collection, _sha256(request.query), _DUE_S, facts)
+        async with self._boundary.action(question, meta, honours=HONOURED) as action:
+            request = obliged.search(request, action)
             index, vectors = await asyncio.gather(
                 self._shelf.fresh(collection),
                 self._embedder.embed([request.query], meta, self._config.embed_query_s),
             )
-            return _found(index, request, vectors)
+            found = _found(index, request, vectors)
+            taint = {*self._config.taints} if found.passages else set()
+            if self._config.screen:
+                taint |= await suspicions([text for one in found.passages for text in (one.title, one.text)])
+            return await obliged.found(replace(found, taint=tuple(sorted(taint))), action)
 
     async def append(self, request: Append, meta: Meta) -> Appended:
         self._check_turns(request)
         digest = _sha256("\n".join(turn.id for turn in request.turns))
-        question = _question("context.session", "Session", request.session, digest, _DUE_S)
-        async with self._boundary.action(question, meta):
-            return Appended(await self._sessions.append(meta.tenant, request.session, request.turns))
+        facts = await screened_json([bytes(turn.message) for turn in request.turns]) if self._config.screen else {}
+        question = _question("context.session", "Session", request.session, digest, _DUE_S, facts)
+        async with self._boundary.action(question, meta, honours=HONOURED) as action:
+            turns = obliged.turns(request.turns, action)
+            return Appended(await self._sessions.append(meta.tenant, request.session, turns))
 
     async def history(self, request: HistoryRequest, meta: Meta) -> History:
         _require(is_token(request.session), "session", "must be 1 to 64 of A-Z a-z 0-9 _ and -")
         _require(request.limit > 0, "limit", "must be 1 or more")
         question = _question("context.session", "Session", request.session, "", _DUE_S)
-        async with self._boundary.action(question, meta):
+        async with self._boundary.action(question, meta, honours=HONOURED) as action:
             limit = min(request.limit, self._config.session_turns_max)
-            return await self._sessions.history(meta.tenant, request.session, limit)
+            return obliged.history(await self._sessions.history(meta.tenant, request.session, limit), action)
 
     async def forget(self, request: Forget, meta: Meta) -> Forgotten:
         """A document or a session; what is not there counts as none."""
@@ -112,12 +128,16 @@ class Handlers:
         if request.session:
             _require(is_token(request.session), "session", "must be 1 to 64 of A-Z a-z 0-9 _ and -")
             question = _question("context.session", "Session", request.session, "", _DUE_S)
-            async with self._boundary.action(question, meta):
+            async with self._boundary.action(question, meta, honours=HONOURED):
                 return Forgotten(int(await self._sessions.forget(meta.tenant, request.session)))
         collection = _collection(meta, request.collection)
         question = _question("context.forget", "Collection", request.collection, _sha256(request.source), _DUE_S)
-        async with self._boundary.action(question, meta):
+        async with self._boundary.action(question, meta, honours=HONOURED):
             return Forgotten(int(await self._documents.forget(collection, document_id(request.source))))
+
+    async def _facts(self, texts: list[str]) -> dict[str, Fact]:
+        """What policy is told of texts that come in."""
+        return await screened(texts) if self._config.screen else {}
 
     async def _pieces(self, request: Ingest) -> list[Piece]:
         lengths = Lengths(self._config.passage_tokens, self._config.overlap_tokens)
@@ -169,8 +189,17 @@ class Handlers:
             _require(len(bytes(turn.message)) <= most, "turns", f"must each have at most {most} bytes", Code.TOO_LARGE)
 
 
-def _question(action: str, kind: str, name: str, digest: str, due_s: float) -> Question:
-    return Question(ActionName(action), Entity(kind, name), new_id("att"), arguments_digest=digest, outcome_due_s=due_s)
+def _question(
+    action: str, kind: str, name: str, digest: str, due_s: float, facts: dict[str, Fact] | None = None
+) -> Question:
+    return Question(
+        ActionName(action),
+        Entity(kind, name),
+        new_id("att"),
+        context=facts or {},
+        arguments_digest=digest,
+        outcome_due_s=due_s,
+    )
 
 
 def _collection(meta: Meta, name: str) -> Collection:

@@ -27,6 +27,7 @@ from services.router.cache.replay import as_events, as_whole
 from services.router.cache.rules import CacheRules
 from services.router.cache.shelf import Shelf
 from services.router.completion import COMPLETE, Asked, Completions, off_loop
+from services.router.obliged.duty import HONOURED
 from services.router.streams.audience import Audience
 from services.router.streams.relay import Out
 from services.router.vectors import Vectors
@@ -71,11 +72,12 @@ class Cached:
         if place is None:
             return await self._completions.whole(asked)
         kept = await self._find(place, asked, meta, "whole")
-        if kept is not None:
-            return await self._again(asked, meta, *kept)
-        flight = self._flights.get(place.key) if place.rules.shared_in_flight else None
-        if flight is not None and (entry := await _landed(flight)):
-            return await self._again(asked, meta, entry, "shared")
+        if kept is not None and (again := await self._again(asked, meta, *kept)):
+            return again
+        flight = self._flights.get(place.key) if place.rules.shared_in_flight and kept is None else None
+        entry = await _landed(flight) if flight is not None else None
+        if entry is not None and (again := await self._again(asked, meta, entry, "shared")):
+            return again
         return await self._first(asked, place)
 
     async def stream(self, asked: Asked, meta: Meta, out: Audience) -> CompletionEnd:
@@ -84,12 +86,12 @@ class Cached:
         if place is None:
             return await self._completions.stream(asked, out, out)
         kept = await self._find(place, asked, meta, "events")
-        if kept is not None:
-            return await self._play(asked, meta, out, *kept)
+        if kept is not None and (end := await self._play(asked, meta, out, *kept)):
+            return end
         copy = _Copy(out, place.rules.answer_max_bytes)
         end = await self._completions.stream(asked, copy, out)
         if not copy.too_large:
-            entry = self._entry("events", copy.text(headed=asked.request.headed), end.served, end.finish)
+            entry = self._entry("events", copy.text(headed=asked.request.headed), end.served, end.finish, asked)
             await self._keep(place, entry)
         return end
 
@@ -161,7 +163,7 @@ class Cached:
         self._flights.setdefault(place.key, flight)
         try:
             completion = await self._completions.whole(asked)
-            entry = self._entry("whole", bytes(completion.body), completion.served, "")
+            entry = self._entry("whole", bytes(completion.body), completion.served, "", asked)
             flight.set_result(entry)
         finally:
             flight.cancel()
@@ -177,39 +179,62 @@ class Cached:
         if place.near:
             await self._shelf.remember(place.tenant, place.near, place.vector, place.key, place.rules.ttl_s)
 
-    def _entry(self, form: Form, body: bytes, served: Served, finish: str) -> Entry:
+    def _entry(self, form: Form, body: bytes, served: Served, finish: str, asked: Asked) -> Entry:
         return Entry(
-            form, body, served.deployment, served.model, finish, served.usage, served.cost_nano, self._clock.now()
+            form,
+            body,
+            served.deployment,
+            served.model,
+            finish,
+            served.usage,
+            served.cost_nano,
+            self._clock.now(),
+            asked.wanted.obliged.get(served.attempt, ()),
         )
 
     # Giving ------------------------------------------------------------------------------------------------------
 
-    async def _again(self, asked: Asked, meta: Meta, entry: Entry, how: str) -> Completion:
+    async def _again(self, asked: Asked, meta: Meta, entry: Entry, how: str) -> Completion | None:
         body = await off_loop(len(entry.body), as_whole, asked.surface, entry, asked.shape(entry.model))
-        return Completion(msgspec.Raw(body), await self._serve(asked, meta, entry, how))
+        served = await self._serve(asked, meta, entry, how)
+        return None if served is None else Completion(msgspec.Raw(body), served)
 
-    async def _play(self, asked: Asked, meta: Meta, out: Out, entry: Entry, how: str) -> CompletionEnd:
+    async def _play(self, asked: Asked, meta: Meta, out: Out, entry: Entry, how: str) -> CompletionEnd | None:
         events = await off_loop(len(entry.body), as_events, asked.surface, entry, asked.shape(entry.model))
         served = await self._serve(asked, meta, entry, how)
+        if served is None:
+            return None
         if asked.request.headed:
             await out.send(msgspec.json.encode(CompletionHead(served)))
         await out.send(events)
         return CompletionEnd(served, entry.finish)
 
-    async def _serve(self, asked: Asked, meta: Meta, entry: Entry, how: str) -> Served:
-        """Decided by policy as an answer of the model, and recorded with what was saved. Raises what policy says."""
+    async def _serve(self, asked: Asked, meta: Meta, entry: Entry, how: str) -> Served | None:
+        """Decided by policy as an answer of the model, and recorded with what was saved. None for an answer that was
+        made under other obligations than the caller's: what was redacted for one is not for another, nor the other way
+        round. Raises what policy says."""
         attempt = new_id("att")
         resource = Entity("Model", asked.alias.name, {"deployment": entry.deployment, "cached": how})
         question = Question(
-            ActionName(COMPLETE), resource, attempt, arguments_digest=asked.wanted.digest, outcome_due_s=DEADLINE_S
+            ActionName(COMPLETE),
+            resource,
+            attempt,
+            asked.wanted.facts,
+            arguments_digest=asked.wanted.digest,
+            outcome_due_s=DEADLINE_S,
         )
         saved = max(entry.cost_nano, 0)
-        async with self._boundary.action(question, meta) as action:
-            action.settle(
-                Settlement(
-                    deployment=entry.deployment, surface=asked.surface.name, cached=how, saved_nano=saved, reason="kept"
-                )
-            )
+        settlement = Settlement(
+            deployment=entry.deployment, surface=asked.surface.name, cached=how, saved_nano=saved, reason="kept"
+        )
+        async with self._boundary.action(question, meta, honours=HONOURED) as action:
+            if action.obligations.texts != entry.obliged:
+                action.settle(Settlement(status="cancelled", reason="kept under other obligations"))
+                if asked.request.cache == ONLY:
+                    raise Failure(Code.NOT_FOUND, "no answer to this is kept")
+                return None
+            action.settle(settlement)
+            action.applied({text.partition(":")[0]: 1 for text in entry.obliged})
             decision = action.decision.context.id
         self._metrics.cache_saved_nano.add(by=saved)
         return Served(

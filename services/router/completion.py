@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -21,9 +21,10 @@ from penstock.contracts.llm import (
     CompletionRequest,
 )
 from penstock.contracts.meta import Meta
-from penstock.contracts.policy import Reserve
+from penstock.contracts.policy import Fact, Reserve
 from penstock.kit.clock import Clock
 from penstock.kit.identity import Identities
+from penstock.kit.screened import screened_json
 from services.router.attempts.attempt import Attempt, Wanted
 from services.router.attempts.chain import Chain
 from services.router.choosing.choose import Need
@@ -34,6 +35,7 @@ from services.router.models.catalogue import Alias
 from services.router.models.current import Models
 from services.router.models.deployment import CHAT, Deployment
 from services.router.models.price import prices_sound, worst_case
+from services.router.obliged.passage import screened
 from services.router.passage import Passage, Terms, passage
 from services.router.protocols.anthropic_messages.body import MessagesBody
 from services.router.protocols.openai_responses.body import ResponsesBody
@@ -186,6 +188,7 @@ class Completions:
             digest=await digest(raw),
             input_tokens=body.size.likely,
             reserve=reserve,
+            facts=await self._facts(request, stored),
         )
         need = need_of(request, body, alias, owner, streamed=streamed)
         minted = await self._where_minted(owner, alias, surface, body, raw)
@@ -193,6 +196,17 @@ class Completions:
         return Asked(
             request, surface, body, alias, need, wanted, Terms(request.losses), created, title, minted, owner, stored
         )
+
+    async def _facts(self, request: CompletionRequest, stored: ResponsesBody | None) -> dict[str, Fact]:
+        """What policy is told of the prompt, with what it continues and what it puts into a template."""
+        if not self._config.screen:
+            return {}
+        raws = [bytes(request.body)]
+        if request.prompt is not None:
+            raws.append(msgspec.json.encode(request.prompt.variables))
+        if stored is not None:
+            raws += [bytes(item) for segment in stored.history for item in segment.items]
+        return await screened_json(raws)
 
     async def _where_minted(
         self, owner: Owner, alias: Alias, surface: Protocol, body: Body, raw: bytes
@@ -208,6 +222,7 @@ class Completions:
         wire = wire_of(asked.surface.name, deployment.protocols)
         headers = headers_for(wire, asked.surface.name, asked.request.headers)
         target = target_of(deployment, wire, headers, streamed=streamed)
+        target = replace(target, output_tokens_max=attempt.duty.capped(deployment.output_tokens_max))
         shape = asked.shape(deployment.model, attempt.id)
         foreign = _foreign(asked, deployment)
         body = asked.body
@@ -218,6 +233,7 @@ class Completions:
         elif foreign:
             body = Composed(asked.surface, body, foreign=foreign)
         way = passage(self._protocols, asked.surface.name, deployment.protocols, body, target, shape, asked.terms)
+        way = screened(way, attempt.duty, self._protocols, asked.surface, shape)
         if asked.stored is not None and asked.stored.history:
             way = Continued(way, asked.stored.previous)
         if foreign:

@@ -29,6 +29,8 @@ class Config(KitConfig, frozen=True, kw_only=True):
     response_max_bytes: a plain answer; event_max_bytes: one server-sent event; held_max_bytes: start-up events that are
     held back until there is content.
     embed_texts_max: texts in one request.
+    screen: whether policy is told what is found in prompts (personal, secrets, hidden_text); false saves that time
+    where no policy asks.
     cache_tenant_max_bytes: answers of one tenant that are kept in the store, together; cache_timeout_s: how long the
     store may take before an answer counts as not kept.
     probe_key: an API key, of a workload, whose budget pays for probes and whose rights they need; "" is no probes.
@@ -70,6 +72,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     event_max_bytes: Bytes = 1024 * 1024
     held_max_bytes: Bytes = 64 * 1024
     embed_texts_max: Count = 2048
+    screen: bool = True
     cache_timeout_s: Annotated[float, Meta(gt=0)] = 0.25
     cache_tenant_max_bytes: Bytes = 16 * 1024 * 1024
     responses_keep_s: Annotated[float, Meta(gt=0)] = 30 * 24 * 3600.0

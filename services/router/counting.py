@@ -7,9 +7,10 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
 from penstock.contracts.llm import REPORT_LOSSES, CountRequest, TokenCount
 from penstock.contracts.meta import Meta
-from penstock.contracts.policy import ActionName, Entity, Question, Reserve
+from penstock.contracts.policy import ActionName, Entity, Fact, Question, Reserve
 from penstock.kit.boundary import Boundary
 from penstock.kit.clock import Clock
+from penstock.kit.screened import screened_json
 from services.router.attempts.attempt import Attempt, Wanted
 from services.router.attempts.chain import Chain
 from services.router.choosing.choose import Need
@@ -20,6 +21,8 @@ from services.router.fault import Fault, FaultKind
 from services.router.models.catalogue import Alias
 from services.router.models.current import Models
 from services.router.models.deployment import CHAT
+from services.router.obliged.duty import HONOURED
+from services.router.obliged.passage import screened
 from services.router.passage import Terms, passage
 from services.router.protocols.protocol import Body, Protocol, Shape
 from services.router.providers.provider import Ask
@@ -60,19 +63,29 @@ class Counting:
         raw = bytes(request.body)
         body = await off_loop(len(raw), surface.read, raw, request.model)
         digested = await digest(raw)
+        facts = await screened_json([raw]) if self._config.screen else {}
         counting = tuple(each for each in alias.deployments if counts(each, request.surface))
         if counting:
             try:
-                return await self._counted(request, meta, alias.only(counting), surface, body, digested)
+                return await self._counted(request, meta, alias.only(counting), surface, body, digested, facts)
             except Failure as failure:
                 if failure.decision or (isinstance(failure, Fault) and failure.kind is FaultKind.CALLER):
                     raise
-        question = Question(ActionName(COMPLETE), Entity("Model", alias.name), new_id("att"), arguments_digest=digested)
-        async with self._boundary.action(question, meta):
+        question = Question(
+            ActionName(COMPLETE), Entity("Model", alias.name), new_id("att"), arguments_digest=digested, context=facts
+        )
+        async with self._boundary.action(question, meta, honours=HONOURED):
             return TokenCount(body.size.likely, estimated=True)
 
     async def _counted(
-        self, request: CountRequest, meta: Meta, alias: Alias, surface: Protocol, body: Body, digested: str
+        self,
+        request: CountRequest,
+        meta: Meta,
+        alias: Alias,
+        surface: Protocol,
+        body: Body,
+        digested: str,
+        facts: dict[str, Fact],
     ) -> TokenCount:
         """By one of the deployments. Raises what `Chain.run` does."""
         soon = asyncio.get_running_loop().time() + self._config.count_timeout_s
@@ -84,6 +97,7 @@ class Counting:
             digest=digested,
             input_tokens=0,
             reserve=lambda _: Reserve(0, 0),
+            facts=facts,
         )
 
         async def work(attempt: Attempt) -> TokenCount:
@@ -106,4 +120,5 @@ class Counting:
         headers = headers_for(wire, surface.name, request.headers)
         target = target_of(deployment, wire, headers)
         terms = Terms(REPORT_LOSSES)
-        return passage(self._protocols, surface.name, (wire,), body, target, NO_SHAPE, terms).request()
+        way = passage(self._protocols, surface.name, (wire,), body, target, NO_SHAPE, terms)
+        return screened(way, attempt.duty, self._protocols, surface, NO_SHAPE).request()

@@ -23,6 +23,8 @@ class FaultKind(StrEnum):
     GARBAGE = "garbage"
     UNFIT = "unfit"
     """The request cannot be said in the provider's protocol without a loss that the caller does not want."""
+    PINNED = "pinned"
+    """Policy wants another deployment to answer: `pin`."""
 
 
 ELSEWHERE = frozenset(FaultKind) - {FaultKind.CALLER}
@@ -36,6 +38,7 @@ _CODES = {
     FaultKind.UNFIT: Code.INVALID,
     FaultKind.RATE: Code.RATE_LIMITED,
     FaultKind.TIMEOUT: Code.DEADLINE,
+    FaultKind.PINNED: Code.DENIED,
 }
 _CONTEXT_WORDS = (
     "context length",
@@ -60,7 +63,7 @@ _STATUSES = {
 
 class Fault(Failure):
     """A try that failed at the provider: a Failure whose `kind` says what may be done. `sent`: the provider may have
-    worked (and may bill). `window`: the context window it failed in, 0 when unknown."""
+    worked (and may bill). `window`: the context window it failed in, 0 when unknown. `pin`: who must answer."""
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Fault(Failure):
         self.kind = kind
         self.sent = sent
         self.window = 0
+        self.pin = ""
 
 
 NOTHING = msgspec.Raw(b"null")

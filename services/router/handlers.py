@@ -31,6 +31,7 @@ from services.router.counting import Counting
 from services.router.models.catalogue import Alias
 from services.router.models.current import Models as LoadedModels
 from services.router.models.deployment import CHAT, EMBEDDINGS
+from services.router.obliged.duty import HONOURED
 from services.router.responses.desk import ResponsesDesk
 from services.router.streams.audience import Audience, Reader
 from services.router.streams.departures import Departures
@@ -113,7 +114,9 @@ class Handlers:
         allowed: list[Alias] = []
         for start in range(0, len(aliases), ASKED_AT_ONCE):
             group = aliases[start : start + ASKED_AT_ONCE]
-            decisions = await self._boundary.evaluate_many([_may_use(alias) for alias in group], meta)
+            decisions = await self._boundary.evaluate_many(
+                [_may_use(alias) for alias in group], meta, honours=HONOURED
+            )
             allowed += [alias for alias, decision in zip(group, decisions, strict=True) if decision.decision]
         names = {alias.name for alias in allowed}
         return Models(

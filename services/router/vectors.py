@@ -6,6 +6,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.contracts.llm import GEMINI_GENERATE, OPENAI_EMBEDDINGS, Embeddings, EmbedRequest, Reranked, RerankRequest
 from penstock.contracts.meta import Meta
 from penstock.kit.clock import Clock
+from penstock.kit.screened import screened
 from services.router import embeddings, reranking
 from services.router.attempts.attempt import Attempt, Wanted
 from services.router.attempts.chain import Chain
@@ -17,6 +18,7 @@ from services.router.models.catalogue import Alias
 from services.router.models.current import Models
 from services.router.models.deployment import EMBEDDINGS, RERANK
 from services.router.models.price import worst_case
+from services.router.obliged.request import outward_texts
 from services.router.protocols.gemini_generate import embeddings as gemini_embeddings
 from services.router.providers.address import GEMINI_EMBED, RERANK_WIRE
 from services.router.providers.provider import Ask
@@ -47,7 +49,8 @@ class Vectors:
             deployment = attempt.deployment
             gemini = GEMINI_GENERATE in deployment.protocols
             wire = gemini_embeddings if gemini else embeddings
-            asked = wire.request(deployment.model, texts, request.dimensions)
+            sent = outward_texts(texts, attempt.duty.transform)
+            asked = wire.request(deployment.model, sent, request.dimensions)
             answer = await self._answer(attempt, asked, GEMINI_EMBED if gemini else OPENAI_EMBEDDINGS)
             vectors, attempt.told = await off_loop(len(answer), wire.read, answer, len(texts))
             return Embeddings(vectors, attempt.served())
@@ -65,13 +68,14 @@ class Vectors:
             raise Failure(Code.INVALID, f"top_n must be 0 to {len(documents)}", param="top_n")
 
         async def work(attempt: Attempt) -> Reranked:
-            asked = reranking.request(attempt.deployment.model, request.query, documents, request.top_n)
+            query, *sent = outward_texts([request.query, *documents], attempt.duty.transform)
+            asked = reranking.request(attempt.deployment.model, query, sent, request.top_n)
             answer = await self._answer(attempt, asked, RERANK_WIRE)
             results, attempt.told = reranking.read(answer, len(documents), request.top_n)
             return Reranked(results, attempt.served())
 
         again = len(request.query.encode()) * len(documents)  # the query is read with each document
-        wanted = await self._wanted(RERANKING, alias, documents, meta, more_bytes=again)
+        wanted = await self._wanted(RERANKING, alias, documents, meta, more_bytes=again, query=request.query)
         return await self._chain.run(alias, Need(RERANK), wanted, work)
 
     async def _answer(self, attempt: Attempt, asked: bytes, wire: str) -> bytes:
@@ -83,7 +87,9 @@ class Vectors:
         attempt.result_digest = await digest(answer)
         return answer
 
-    async def _wanted(self, action: str, alias: Alias, texts: list[str], meta: Meta, *, more_bytes: int = 0) -> Wanted:
+    async def _wanted(
+        self, action: str, alias: Alias, texts: list[str], meta: Meta, *, more_bytes: int = 0, query: str = ""
+    ) -> Wanted:
         raw = msgspec.json.encode(texts)
         size = Size(len(raw) + more_bytes)
         return Wanted(
@@ -94,6 +100,7 @@ class Vectors:
             digest=await digest(raw),
             input_tokens=size.likely,
             reserve=lambda deployment: worst_case(size.at_most, 0, deployment.rates),
+            facts=await screened([query, *texts]) if self._config.screen else {},
         )
 
     def _texts(self, texts: list[str], param: str) -> list[str]:

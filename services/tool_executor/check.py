@@ -12,6 +12,7 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 from referencing import Registry
 
+from penstock.contracts.policy import Fact
 from services.tool_executor.schema import Schema, defaults
 
 _PROBLEMS_MAX = 5
@@ -21,7 +22,11 @@ Arguments = dict[str, object]
 
 
 class BadArguments(ValueError):
-    """Arguments that the model must write anew; the text is for the model."""
+    """Arguments that the model must write anew; the text is for the model, `facts` for policy."""
+
+    def __init__(self, text: str, facts: Mapping[str, Fact] | None = None) -> None:
+        super().__init__(text)
+        self.facts = dict(facts or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ class Config(KitConfig, frozen=True, kw_only=True):
     tool_waiting_max, tool_wait_s: calls that may wait while a tool has all its places taken, and how long.
     arguments_max_bytes, arguments_depth_max, arguments_values_max: of one call.
     sql_threads_max: SQL statements at once.
+    screen: whether policy is told what is found in arguments (personal, secrets, hidden_text), and runs are tainted by
+    what is found in results; false saves that time where no policy asks.
     ledger_lease_s: how soon the call of an executor that died is given up.
     ledger_keep_s, ledger_once_keep_s: how long answers are kept for their keys; the second, for tools with effect
     `once`, must outlast every run.
@@ -34,6 +36,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     arguments_depth_max: Count = 32
     arguments_values_max: Count = 10_000
     sql_threads_max: Count = 8
+    screen: bool = True
     ledger_lease_s: Annotated[float, Meta(gt=0)] = 10.0
     ledger_keep_s: Seconds = 24 * 3600.0
     ledger_once_keep_s: Seconds = 31 * 24 * 3600.0

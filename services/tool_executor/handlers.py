@@ -3,25 +3,43 @@
 import asyncio
 import hashlib
 from contextlib import suppress
+from dataclasses import dataclass, field
 
+from msgspec import Raw
+from msgspec.json import encode
 from msgspec.structs import replace
 
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
 from penstock.contracts.meta import Meta
-from penstock.contracts.policy import ActionName, Entity, Fact, Question
+from penstock.contracts.policy import NO_INPUT, ActionName, Entity, Fact, Question
 from penstock.contracts.tools import ToolCall, ToolList, ToolListRequest, ToolResult
 from penstock.kit.boundary import Action, Boundary, Settlement
 from penstock.kit.clock import Clock
+from penstock.kit.json_text import texts
 from penstock.kit.metrics import Metrics
+from penstock.kit.screened import screened, suspicions
 from penstock.kit.span import UNTRACED, Kind, Tracer
-from services.tool_executor.check import ArgumentLimits, BadArguments, decode_arguments, digest
+from services.tool_executor.check import ArgumentLimits, Arguments, BadArguments, decode_arguments, digest
 from services.tool_executor.ledger import Call, Claim, Ledger
+from services.tool_executor.obliged import HONOURED, OF_ROWS, Obliged
 from services.tool_executor.registry import Registry, Tool
-from services.tool_executor.runner import Prepared
+from services.tool_executor.runner import OutOfBounds, Prepared
 
 _OUTCOME_MARGIN_S = 60.0
 _CLEAN_UP_S = 0.5
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One call as it was asked for. `prepared` is None, and `problem` says why, for one that cannot be made."""
+
+    digest: str
+    key: str
+    prepared: Prepared | None = None
+    problem: str = ""
+    arguments: Arguments = field(default_factory=dict)
+    facts: dict[str, Fact] = field(default_factory=dict)
 
 
 class Handlers:
@@ -37,7 +55,10 @@ class Handlers:
         clock: Clock,
         metrics: Metrics,
         tracer: Tracer = UNTRACED,
+        *,
+        screens: bool = True,
     ) -> None:
+        """`screens`: policy is told what is found in arguments, and runs what is found in results."""
         self._registry = registry
         self._boundary = boundary
         self._ledger = ledger
@@ -45,11 +66,13 @@ class Handlers:
         self._clock = clock
         self._metrics = metrics
         self._tracer = tracer
+        self._screens = screens
 
     async def list_tools(self, request: ToolListRequest, meta: Meta) -> ToolList:
         """The tools that the caller may call, those that want an approval first included."""
         tools = [tool for tool in self._registry.all() if not request.names or tool.entry.name in request.names]
-        decisions = await self._boundary.evaluate_many([_question(tool, {}, "") for tool in tools], meta)
+        questions = [_question(tool, {}, "", None) for tool in tools]
+        decisions = await self._boundary.evaluate_many(questions, meta, honours=HONOURED | OF_ROWS)
         answers = zip(tools, decisions, strict=True)
         return ToolList([tool.spec for tool, answer in answers if answer.decision or answer.context.effect == "hold"])
 
@@ -81,27 +104,62 @@ class Handlers:
             return result
 
     async def _decided(self, tool: Tool, request: ToolCall, meta: Meta) -> ToolResult:
-        prepared, problem, call_digest = self._prepare(tool, request, meta)
-        question = _question(tool, prepared.facts if prepared else {}, call_digest)
-        async with self._boundary.action(question, meta) as action:
-            if prepared is None:
-                result = ToolResult(problem, is_error=True)
+        asked = await self._asked(tool, request, meta)
+        question = _question(tool, asked.facts, asked.digest, asked.arguments)
+        async with self._boundary.action(question, meta, honours=HONOURED | tool.runner.honours) as action:
+            obliged = Obliged(action.obligations)
+            if action.obligations:
+                asked = self._held(tool, asked, obliged)
+            if asked.prepared is None:
+                result = ToolResult(asked.problem, is_error=True)
             else:
-                call = _call(tool, request, meta, call_digest)
-                result = await self._in_place(tool, prepared, call, self._time_left_s(tool, meta))
-            _settle(action, result, Code.INVALID if prepared is None else Code.UPSTREAM)
+                call = _call(tool, request, meta, asked.digest + obliged.mark)
+                result = await self._in_place(tool, asked.prepared, call, self._time_left_s(tool, meta))
+                result = await self._seen(tool, result)
+            result = obliged.result(result)
+            action.applied(obliged.applied)
+            _settle(action, result, Code.INVALID if asked.prepared is None else Code.UPSTREAM)
             return replace(result, decision=action.decision.context.id)
 
-    def _prepare(self, tool: Tool, request: ToolCall, meta: Meta) -> tuple[Prepared | None, str, str]:
-        """A call that could be made, or what is wrong with it; and the digest of its arguments."""
-        call_digest = hashlib.sha256(bytes(request.arguments)).hexdigest()
+    async def _asked(self, tool: Tool, request: ToolCall, meta: Meta) -> _Asked:
+        """A call that could be made, or what is wrong with it; with what policy is told of it."""
+        raw = bytes(request.arguments)
+        asked = _Asked(hashlib.sha256(raw).hexdigest(), _outside_key(meta.tenant, _key(tool, request, meta)))
+        asked.facts = {"writes": tool.entry.effect != "read"}
         try:
-            arguments = decode_arguments(bytes(request.arguments), self._limits)
-            call_digest = digest(arguments)
-            key = _outside_key(meta.tenant, _key(tool, request, meta))
-            return tool.runner.prepare(tool.check.complete(arguments), key), "", call_digest
+            arguments = decode_arguments(raw, self._limits)
+            asked.digest = digest(arguments)
+            if self._screens:
+                asked.facts |= await screened(list(texts(arguments, open_=True)))
+            asked.arguments = tool.check.complete(arguments)
+            asked.prepared = tool.runner.prepare(asked.arguments, asked.key)
+            asked.facts |= asked.prepared.facts | tool.mapping.told(asked.arguments)
         except BadArguments as bad:
-            return None, str(bad), call_digest
+            asked.prepared, asked.problem = None, str(bad)
+            asked.facts |= bad.facts
+        return asked
+
+    def _held(self, tool: Tool, asked: _Asked, obliged: Obliged) -> _Asked:
+        """The call within what policy obliges to: its arguments changed, and checked anew as if they had come so.
+        Raises Failure(DENIED) where it cannot be held to that."""
+        if asked.prepared is None:
+            return asked
+        try:
+            arguments = tool.check.complete(obliged.arguments(asked.arguments))
+            asked.prepared = tool.runner.prepare(arguments, asked.key, obliged.bounds)
+            obliged.bound()
+        except BadArguments as bad:
+            asked.prepared, asked.problem = None, f"after policy changed the arguments: {bad}"
+        except OutOfBounds as refused:
+            raise Failure(Code.DENIED, str(refused)) from None
+        return asked
+
+    async def _seen(self, tool: Tool, result: ToolResult) -> ToolResult:
+        """With what the result makes of a run that reads it."""
+        taint = {*tool.entry.taints}
+        if self._screens:
+            taint |= await suspicions([result.content])
+        return replace(result, taint=tuple(sorted(taint)))
 
     def _time_left_s(self, tool: Tool, meta: Meta) -> float:
         if not meta.deadline:
@@ -139,7 +197,10 @@ class Handlers:
                 await (self._ledger.give_up(claim) if unknown else self._ledger.free(claim))
 
 
-def _question(tool: Tool, facts: dict[str, Fact], arguments_digest: str) -> Question:
+def _question(
+    tool: Tool, facts: dict[str, Fact], arguments_digest: str, arguments: Arguments | None
+) -> Question:
+    """`arguments`: as policies may look at them; None where a tool is only listed."""
     return Question(
         ActionName("tool.call"),
         Entity("Tool", tool.entry.name, tool.properties),
@@ -147,6 +208,7 @@ def _question(tool: Tool, facts: dict[str, Fact], arguments_digest: str) -> Ques
         context=facts,
         arguments_digest=arguments_digest,
         outcome_due_s=tool.entry.timeout_s + _OUTCOME_MARGIN_S,
+        input=NO_INPUT if arguments is None else Raw(encode(arguments)),
     )
 
 

@@ -29,8 +29,8 @@ from penstock.contracts.tools import ToolResult
 from penstock.kit.egress import AddressRefused, CheckedResolver, Lookup, lookup
 from services.tool_executor.credentials import CredentialMissing, Credentials, forms
 from services.tool_executor.output import is_text, margin, readable
-from services.tool_executor.request import Origin, Outgoing, RequestPlan
-from services.tool_executor.runner import Prepared
+from services.tool_executor.request import Origin, Outgoing, RequestPlan, normalised
+from services.tool_executor.runner import FREE, Bounds, OutOfBounds, Prepared
 from services.tool_executor.toolsfile import BadToolsFile, HttpSettings, ToolEntry
 
 _CHUNK_BYTES = 64 * 1024
@@ -56,6 +56,8 @@ async def _sent_once(request: ClientRequest, send: ClientHandlerType) -> ClientR
 class HttpRunner:
     """One HTTP tool with connections of its own: another tool, with other allowances, never gets to use them."""
 
+    honours = frozenset({"read_only"})
+
     def __init__(self, entry: ToolEntry, credentials: Credentials, look: Lookup = lookup) -> None:
         """Raises BadToolsFile."""
         if entry.http is None:
@@ -75,14 +77,23 @@ class HttpRunner:
         self._redirect_hosts = frozenset(host.rstrip(".").lower() for host in entry.http.redirect_hosts)
         self._session: ClientSession | None = None
 
-    def prepare(self, arguments: Mapping[str, object], key: str = "") -> Prepared:
+    def prepare(self, arguments: Mapping[str, object], key: str = "", bounds: Bounds = FREE) -> Prepared:
         outgoing = self._plan.compose(arguments)
+        if bounds.filters or bounds.rows_max:
+            raise OutOfBounds("what an HTTP tool answers cannot be held to rows")
+        if bounds.read_only and (self._entry.effect != "read" or outgoing.method not in ("GET", "HEAD")):
+            raise OutOfBounds("only reading is allowed here, and the request may change something")
         if key and self._entry.effect != "read" and _KEY_HEADER.lower() not in map(str.lower, outgoing.headers):
             # a call whose executor died is made again: the server can tell that it is the same one
             outgoing = replace(outgoing, headers={**outgoing.headers, _KEY_HEADER: key})
+        path = normalised(outgoing.url)
         facts: dict[str, Fact] = {
             "hosts": sorted({self._plan.origin.host, *self._redirect_hosts}),
             "method": outgoing.method,
+            "methods": [outgoing.method],
+            "path": path,
+            # where a redirect leads nobody knows before
+            "paths": [path, "*"] if self._settings.redirects_max else [path],
             "writes": self._entry.effect != "read",
         }
         return Prepared(facts, partial(self._run, outgoing))

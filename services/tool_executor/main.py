@@ -47,7 +47,9 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         keep_s, once_s = config.ledger_keep_s, config.ledger_once_keep_s
         ledger = Ledger(store, LedgerLimits(config.ledger_lease_s, keep_s, once_s, once_s))
         limits = ArgumentLimits(config.arguments_max_bytes, config.arguments_depth_max, config.arguments_values_max)
-        handlers = Handlers(registry, parts.boundary, ledger, limits, parts.clock, parts.metrics, parts.tracer)
+        handlers = Handlers(
+            registry, parts.boundary, ledger, limits, parts.clock, parts.metrics, parts.tracer, screens=config.screen
+        )
         pool, bound = config.pool, config.calls_in_flight_max
         yield Service(
             TOOLS,

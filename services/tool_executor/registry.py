@@ -13,6 +13,7 @@ from penstock.kit.limit import Limit
 from penstock.kit.log import Log
 from penstock.kit.watched import Changes, stamp
 from services.tool_executor.check import ArgumentCheck
+from services.tool_executor.mapping import FactMapping
 from services.tool_executor.runner import Runner
 from services.tool_executor.toolsfile import BadToolsFile, ToolEntry, parse
 
@@ -27,6 +28,7 @@ class Tool:
         self.entry = entry
         self.runner = runner
         self.check = ArgumentCheck(entry.parameters)
+        self.mapping = FactMapping(entry.facts)
         self.places = Limit(f"tool {entry.name}", entry.concurrency_max, waiting_max=waiting_max, wait_s=wait_s)
         self.spec = ToolSpec(
             entry.name,

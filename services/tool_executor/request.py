@@ -127,6 +127,19 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
+def normalised(url: str) -> str:
+    """The path as a policy compares it: decoded, with `/` for `\\`, no empty segment, and `.` and `..` resolved, so
+    that two spellings of one place are one text (RFC 3986, 6.2)."""
+    segments: list[str] = []
+    path = _decoded(urlsplit(url).path)
+    for segment in path.split("/"):
+        if segment == "..":
+            del segments[-1:]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    return "/" + "/".join(segments) + ("/" if segments and path.endswith("/") else "")
+
+
 def _url(url: str) -> tuple[Origin, str, Template]:
     try:
         origin = Origin.of(url)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from penstock.contracts.policy import Fact
 from penstock.contracts.tools import ToolResult
+from penstock.kit.obligations import Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,30 @@ class Prepared:
     run: Callable[[float], Awaitable[ToolResult]]
 
 
-class Runner(Protocol):
-    """One tool of some kind."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What policy holds one call to. `rows_max` 0: no other limit than the tool's own."""
 
-    def prepare(self, arguments: Mapping[str, object], key: str = "") -> Prepared:
+    filters: tuple[Filter, ...] = ()
+    read_only: bool = False
+    rows_max: int = 0
+
+
+FREE = Bounds()
+
+
+class OutOfBounds(Exception):
+    """A call that cannot be held to its bounds: it is refused. The text says why."""
+
+
+class Runner(Protocol):
+    """One tool of some kind. `honours`: names of the obligations that it can be held to by Bounds."""
+
+    honours: frozenset[str]
+
+    def prepare(self, arguments: Mapping[str, object], key: str = "", bounds: Bounds = FREE) -> Prepared:
         """Checks what the schema cannot. `key` is for whoever carries the call out outside the plane: the same key is
-        the same call, made again. Raises BadArguments."""
+        the same call, made again. Raises BadArguments, and OutOfBounds."""
         ...
 
     async def close(self) -> None:

@@ -3,29 +3,36 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.policy import Fact
 from penstock.contracts.tools import ToolResult
 from services.tool_executor.check import BadArguments
 from services.tool_executor.request import text_of
-from services.tool_executor.runner import Prepared
+from services.tool_executor.rowfilter import NotSure, filtered
+from services.tool_executor.runner import FREE, Bounds, OutOfBounds, Prepared
 from services.tool_executor.schema import properties, required
+from services.tool_executor.sqlfacts import facts_of
 from services.tool_executor.sqlite import Caps, QueryFailed, QueryStopped, Rows, SqliteQuery, Value
-from services.tool_executor.statement import BadStatement, Statement, analyse
+from services.tool_executor.statement import SQL_BYTES_MAX, BadStatement, Statement, analyse
 from services.tool_executor.toolsfile import BadToolsFile, ToolEntry
 
 _GRACE_S = 0.8
 """A statement that is stopped has so long to say so."""
 _FREE = "sql"
 """The argument that holds the statement of a tool which has none of its own."""
+_DIALECT = "sqlite"
 
 
 class SqlRunner:
     """One SQL tool. `folder` is where relative paths begin; `threads` bounds how many statements run at once."""
+
+    honours = frozenset({"filter", "read_only", "max_rows"})
 
     def __init__(self, entry: ToolEntry, folder: Path, threads: ThreadPoolExecutor) -> None:
         """Raises BadToolsFile."""
@@ -47,26 +54,47 @@ class SqlRunner:
         elif _FREE not in properties(entry.parameters) or _FREE not in required(entry.parameters):
             raise BadToolsFile("it has no statement; write one, or name `sql` as a required argument of type string")
 
-    def prepare(self, arguments: Mapping[str, object], key: str = "") -> Prepared:
+    def prepare(self, arguments: Mapping[str, object], key: str = "", bounds: Bounds = FREE) -> Prepared:
         statement = self._fixed
         parameters = {} if statement is None else _parameters(arguments)
         if statement is None:
+            sql = text_of(arguments.get(_FREE, ""))
             try:
-                statement = self._analyse(text_of(arguments.get(_FREE, "")))
+                statement = self._analyse(sql)
             except BadStatement as error:
-                raise BadArguments(str(error)) from None
-        return Prepared(
-            {
-                "tables": sorted({*statement.reads, *statement.writes}),
-                "tables_read": list(statement.reads),
-                "tables_written": list(statement.writes),
-                "writes": bool(statement.writes),
-            },
-            partial(self._run, statement, parameters),
-        )
+                raise BadArguments(str(error), facts_of(sql[:SQL_BYTES_MAX], _DIALECT).told()) from None
+        facts: dict[str, Fact] = {
+            "tables_read": list(statement.reads),
+            "tables_written": list(statement.writes),
+        }
+        told = facts_of(statement.sql, _DIALECT)
+        facts |= told.told()
+        facts["tables"] = sorted({*told.tables, *statement.reads, *statement.writes})
+        if bounds.read_only and told.writes:
+            raise OutOfBounds("only reading is allowed here, and the statement may change something")
+        held = self._held_to(statement, bounds)
+        caps = self._caps
+        if bounds.rows_max:
+            caps = replace(caps, rows_max=min(caps.rows_max, bounds.rows_max))
+        guarded = frozenset(one.table.removeprefix("main.") for one in bounds.filters)
+        return Prepared(facts, partial(self._run, replace(held, guarded=guarded), parameters, caps))
 
-    async def _run(self, statement: Statement, parameters: dict[str, Value], timeout_s: float) -> ToolResult:
-        query = SqliteQuery(self._path, statement, parameters, self._caps, timeout_s)
+    def _held_to(self, statement: Statement, bounds: Bounds) -> Statement:
+        """The statement with the filters in it, which touches what it touched before. Raises OutOfBounds."""
+        if not bounds.filters:
+            return statement
+        try:
+            held = self._analyse(filtered(statement.sql, bounds.filters, _DIALECT))
+        except (NotSure, BadStatement) as error:
+            raise OutOfBounds(f"only some rows may be seen here: {error}") from None
+        if (held.reads, held.writes) != (statement.reads, statement.writes):
+            raise OutOfBounds("only some rows may be seen here, and the statement cannot be held to them")
+        return held
+
+    async def _run(
+        self, statement: Statement, parameters: dict[str, Value], caps: Caps, timeout_s: float
+    ) -> ToolResult:
+        query = SqliteQuery(self._path, statement, parameters, caps, timeout_s)
         work = self._threads.submit(query.run)
         ended = asyncio.wrap_future(work)
         ended.add_done_callback(lambda it: it.cancelled() or it.exception())  # seen, even when nobody waits any more
@@ -93,7 +121,7 @@ class SqlRunner:
         """Connections live no longer than their statement."""
 
     def _analyse(self, sql: str) -> Statement:
-        statement = analyse(sql, dialect="sqlite", writes_allowed=self._settings.writes)
+        statement = analyse(sql, dialect=_DIALECT, writes_allowed=self._settings.writes)
         beyond = {*statement.reads, *statement.writes} - self._tables if self._tables else set()
         if beyond:
             raise BadStatement(

@@ -155,6 +155,7 @@ class _Authorizer:
     def __init__(self, connection: sqlite3.Connection, statement: Statement) -> None:
         self._reads = {*statement.reads, *statement.writes}
         self._writes = set(statement.writes)
+        self._guarded = statement.guarded
         schema = [
             (kind, name.lower(), table.lower())
             for kind, name, table in connection.execute("SELECT type, name, tbl_name FROM sqlite_master")
@@ -176,6 +177,8 @@ class _Authorizer:
             refused = (second or "").lower() in _FUNCTIONS_REFUSED
             return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
         table = (first or "").lower()
+        if table in self._guarded and (inner or "").lower() in self._inner:
+            return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_READ:
             nothing = not second and table not in self._known  # a CTE of which no column is used
             return self._answer(nothing or table in self._reads, schema, inner)

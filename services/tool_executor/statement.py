@@ -18,12 +18,14 @@ class BadStatement(ValueError):
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One statement and the tables it names, in lower case. Who runs it lets it touch these and no others, so that
-    a table which this analysis missed is a refusal, not a leak."""
+    a table which this analysis missed is a refusal, not a leak. `guarded`: tables whose rows are filtered, and which
+    no view and no trigger may read, since the filter is not in those."""
 
     sql: str
     verb: str
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    guarded: frozenset[str] = frozenset()
 
 
 def analyse(sql: str, *, dialect: str, writes_allowed: bool) -> Statement:

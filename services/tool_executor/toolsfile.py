@@ -11,6 +11,7 @@ from penstock.contracts.tools import Effect
 from services.tool_executor.schema import BadSchema, Schema, check_schema
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
+TAINTS_MAX = 4
 
 
 class BadToolsFile(ValueError):
@@ -71,7 +72,8 @@ def _no_parameters() -> Schema:
 
 
 class ToolEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One tool as it stands in the file."""
+    """One tool as it stands in the file. `facts`: what policy is told of the arguments, by name, in CEL
+    (`amount: "args.total"`). `taints`: labels that a run bears once it has read a result of this tool."""
 
     name: str
     description: str
@@ -79,6 +81,8 @@ class ToolEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Schema = msgspec.field(default_factory=_no_parameters)
     effect: Effect = "read"
     labels: tuple[str, ...] = ()
+    facts: dict[str, str] = {}
+    taints: tuple[str, ...] = ()
     timeout_s: float = 30.0
     output_max_bytes: int = 64 * 1024
     concurrency_max: int = 16
@@ -127,6 +131,8 @@ def _check(entry: ToolEntry) -> None:
         raise BadToolsFile(f"kind {entry.kind} needs the settings `{entry.kind}:` and no others")
     if entry.sql is not None and not 0 < entry.sql.rows_max <= 100_000:
         raise BadToolsFile(f"rows_max is {entry.sql.rows_max}; write a number from 1 to 100000")
+    if len(entry.taints) > TAINTS_MAX or not all(is_token(label) for label in entry.taints):
+        raise BadToolsFile(f"taints are at most {TAINTS_MAX} labels of 1 to 64 of A-Z a-z 0-9 _ and -")
     if entry.http is not None and not 0 <= entry.http.redirects_max <= 10:
         raise BadToolsFile(f"redirects_max is {entry.http.redirects_max}; write a number from 0 to 10")
     check_schema(entry.parameters)

@@ -40,10 +40,12 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Found(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`lexical_only`: no embedding model could be asked, words alone were matched."""
+    """`lexical_only`: no embedding model could be asked, words alone were matched. `taint`: labels that a run bears from
+    now on, which has read this."""
 
     passages: list[Passage]
     lexical_only: bool = False
+    taint: tuple[str, ...] = ()
 
 
 class Turn(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -41,7 +41,8 @@ class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class ToolResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the tool gave: a result is data, also when `is_error`. `content` is text; `truncated` says that the
-    output was cut at the tool's limit; `replayed` that the stored answer of an earlier call was given."""
+    output was cut at the tool's limit; `replayed` that the stored answer of an earlier call was given. `taint`: labels
+    that a run bears from now on, which has read this."""
 
     content: str
     is_error: bool = False
@@ -49,3 +50,4 @@ class ToolResult(msgspec.Struct, frozen=True, omit_defaults=True):
     replayed: bool = False
     media_type: str = "text/plain"
     decision: str = ""
+    taint: tuple[str, ...] = ()

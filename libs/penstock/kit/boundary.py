@@ -141,7 +141,9 @@ class Boundary:
         """
         return self._effective(await self._ask(question, meta), self._honours)
 
-    async def evaluate_many(self, questions: list[Question], meta: Meta) -> list[Decision]:
+    async def evaluate_many(
+        self, questions: list[Question], meta: Meta, *, honours: frozenset[str] | None = None
+    ) -> list[Decision]:
         """A decision for each question, in order. For filtering lists: nothing is reserved. Raises as `evaluate`."""
         if not questions:
             return []
@@ -152,7 +154,8 @@ class Boundary:
             raise self._closed(failure, meta) from failure
         if len(answer.evaluations) != len(questions):
             raise self._closed(Failure(Code.INTERNAL), meta)
-        return [self._effective(decision, self._honours) for decision in answer.evaluations]
+        honours = self._honours if honours is None else honours
+        return [self._effective(decision, honours) for decision in answer.evaluations]
 
     def action(
         self, question: Question, meta: Meta, *, honours: frozenset[str] | None = None

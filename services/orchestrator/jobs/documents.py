@@ -32,7 +32,8 @@ async def search(context: JobContext, step: str, query: str, limit: int, collect
     """The best passages of a collection."""
 
     async def ask(this: Try) -> Done[Found]:
-        return Done(await context.bus.call(CONTEXT_SEARCH, Search(query, limit, collection), this.meta))
+        found = await context.bus.call(CONTEXT_SEARCH, Search(query, limit, collection), this.meta)
+        return Done(found, taint=found.taint)
 
     arguments = [query, limit, collection]
     return await context.steps.step(step, SEARCH_TOOL, ask, Found, arguments=arguments)

@@ -30,7 +30,8 @@ async def call_tool(
     async def ask(this: Try) -> Done[ToolResult]:
         call = ToolCall(this.meta.idempotency_key, tool, arguments)
         result = await context.bus.call(TOOL_CALL, call, this.meta, pool=DEFAULT_POOL)
-        return Done(cut(result, context.bounds.tool_result_max_bytes), decision=result.decision)
+        kept = cut(result, context.bounds.tool_result_max_bytes)
+        return Done(kept, decision=result.decision, taint=result.taint)
 
     return await context.steps.step(step, tool, ask, ToolResult, arguments=arguments, effect=effect)
 

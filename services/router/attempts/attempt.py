@@ -1,21 +1,22 @@
 """One try at one deployment: decided by policy, bounded in time, settled exactly once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from penstock.contracts.errors import Code
 from penstock.contracts.ids import new_id
 from penstock.contracts.llm import Loss, Served, Usage
 from penstock.contracts.meta import Meta
-from penstock.contracts.policy import ActionName, Entity, Question, Reserve
+from penstock.contracts.policy import ActionName, Entity, Fact, Question, Reserve
 from penstock.kit.boundary import Action, Boundary, Settlement
 from penstock.kit.span import UNTRACED, Span, Tracer
 from services.router.attempts import span as attempt_span
 from services.router.attempts.watch import Watch
-from services.router.fault import Fault
+from services.router.fault import Fault, FaultKind
 from services.router.models.deployment import Deployment
 from services.router.models.price import cost
+from services.router.obliged.duty import FREE, HONOURED, Duty
 from services.router.protocols.protocol import Told
 from services.router.usage import guessed
 
@@ -27,9 +28,10 @@ OUTCOME_MARGIN_S = 30.0
 
 class Wanted:
     """What a request wants of whoever serves it, the same for every attempt. `deadline` is in the loop's time;
-    `input_tokens` is the likely count, for settling what nobody counted."""
+    `input_tokens` is the likely count, for settling what nobody counted; `facts` what policy is told of the content.
+    `obliged`: what policy obliged each attempt to, by the attempt's id."""
 
-    __slots__ = ("action", "alias", "deadline", "digest", "input_tokens", "meta", "reserve")
+    __slots__ = ("action", "alias", "deadline", "digest", "facts", "input_tokens", "meta", "obliged", "reserve")
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Wanted:
         digest: str,
         input_tokens: int,
         reserve: Callable[[Deployment], Reserve],
+        facts: Mapping[str, Fact] | None = None,
     ) -> None:
         self.action = action
         self.alias = alias
@@ -49,6 +52,8 @@ class Wanted:
         self.digest = digest
         self.input_tokens = input_tokens
         self.reserve = reserve
+        self.facts = dict(facts or {})
+        self.obliged: dict[str, tuple[str, ...]] = {}
 
 
 class Attempt:
@@ -56,8 +61,8 @@ class Attempt:
     `committed`: content was passed on, so that nobody else may answer. `reason`: why this deployment. `surface`,
     `wire`: the caller's protocol and the provider's. `decided_ms`, `translated_ms`, `upstream_ms`: how long
     policy took, the two protocols, and the provider. `template`: the prompt template as name@version. `remaining_nano`:
-    what policy said is left of the budget, -1 for no limit. `left`: the caller has gone, and the provider is read to
-    the end for its own count."""
+    what policy said is left of the budget, -1 for no limit. `duty`: what policy obliges this attempt to. `left`: the
+    caller has gone, and the provider is read to the end for its own count."""
 
     __slots__ = (
         "_alias",
@@ -69,6 +74,7 @@ class Attempt:
         "decided_ms",
         "decision",
         "deployment",
+        "duty",
         "first_token_ms",
         "id",
         "left",
@@ -101,6 +107,7 @@ class Attempt:
         self.number = number
         self.id = new_id("att")
         self.decision = ""
+        self.duty = FREE
         self.told = Told()
         self.sent = False
         self.committed = False
@@ -199,13 +206,14 @@ class Attempt:
             return await self._traced(boundary, work, span)
 
     async def _traced(self, boundary: Boundary, work: Callable[["Attempt"], Awaitable[Result]], span: Span) -> Result:
-        async with boundary.action(self._question(), span.meta) as action:
+        async with boundary.action(self._question(), span.meta, honours=HONOURED) as action:
             self.decided_ms = self.elapsed_s * 1000
             self.decision = action.decision.context.id
             self.remaining_nano = action.decision.context.remaining_nano
             fault: Fault | None = None
             finished = False
             try:
+                self._take_duty(action)
                 async with self.watch:
                     result = await work(self)
                 finished = True
@@ -215,10 +223,23 @@ class Attempt:
             finally:
                 used = self._used(fault, finished)
                 self._settle(action, used)
+                action.applied(self.duty.applied)
                 attempt_span.told(span, self.decision, self.told, used, fault.kind.value if fault is not None else "")
                 if self.left:
                     span.fail(Code.CANCELLED.value)
             return result
+
+    def _take_duty(self, action: Action) -> None:
+        """Raises Fault(PINNED) where another deployment must answer."""
+        if not action.obligations:
+            return
+        duty = Duty(action.obligations)
+        if duty.pin not in ("", self.deployment.name):
+            fault = Fault(FaultKind.PINNED, f"policy lets {duty.pin} alone answer this")
+            fault.pin = duty.pin
+            raise fault
+        self.duty = duty
+        self._wanted.obliged[self.id] = action.obligations.texts
 
     def _question(self) -> Question:
         deployment, wanted = self.deployment, self._wanted
@@ -227,6 +248,7 @@ class Attempt:
             ActionName(wanted.action),
             resource,
             self.id,
+            context=wanted.facts,
             reserve=wanted.reserve(deployment),
             arguments_digest=wanted.digest,
             outcome_due_s=deployment.timeouts.total_s + OUTCOME_MARGIN_S,

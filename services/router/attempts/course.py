@@ -87,6 +87,7 @@ class Course(Generic[Result]):
         self._choices: dict[str, Choice] = {}
         self._hops = 0
         self._counted = 0
+        self._pin = ""
 
     async def run(self) -> Result:
         """The first result. Raises the failure of the first try that says something of the request, policy's refusal
@@ -123,7 +124,7 @@ class Course(Generic[Result]):
     async def _round(self, alias: Alias, waiting: list[Candidate]) -> Done[Result] | None:
         while waiting and not self._used_up():
             candidate = waiting.pop(0)
-            if not _worth_it(candidate.deployment, self._faults):
+            if not _worth_it(candidate.deployment, self._faults) or self._pin not in ("", candidate.deployment.name):
                 continue
             done = await (
                 self._hedged(alias, candidate, waiting)
@@ -173,6 +174,9 @@ class Course(Generic[Result]):
                 if attempt.committed or fault.kind not in ELSEWHERE:
                     raise
                 self._note(attempt, key, fault)
+                if fault.kind is FaultKind.PINNED:
+                    self._pin = fault.pin
+                    return None
                 if fault.kind is not FaultKind.KEY:
                     self._counted += 1
                     return None

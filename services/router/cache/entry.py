@@ -11,7 +11,7 @@ Form = Literal["whole", "events"]
 
 class Entry(msgspec.Struct, frozen=True):
     """`form`: a whole answer, or the events of a stream, in the caller's protocol. `cost_nano`, `usage`: what is saved
-    each time it is used again; -1 when the price was unknown."""
+    each time it is used again; -1 when the price was unknown. `obliged`: the obligations that it was made under."""
 
     form: Form
     body: bytes
@@ -21,6 +21,7 @@ class Entry(msgspec.Struct, frozen=True):
     usage: Usage
     cost_nano: int
     created: float
+    obliged: tuple[str, ...] = ()
 
 
 def pack(entry: Entry) -> bytes:

@@ -33,7 +33,7 @@ class Breaker(msgspec.Struct, frozen=True):
 WELL = Breaker()
 OF_KEYS = frozenset({FaultKind.KEY, FaultKind.RATE})
 """Faults of one key (or its account): another one may do."""
-OF_NOBODY = frozenset({FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.MISSING, FaultKind.UNFIT})
+OF_NOBODY = frozenset({FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.MISSING, FaultKind.UNFIT, FaultKind.PINNED})
 """Faults of the caller's making, or of our settings."""
 
 

@@ -409,7 +409,14 @@ async def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.Monkey
 def test_policy_is_told_where_it_goes_and_whether_it_writes() -> None:
     tool = entry("https://api.example.com/", effect="idempotent", method="PUT")
     facts = HttpRunner(tool, Credentials({})).prepare({}).facts
-    assert facts == {"hosts": ["api.example.com"], "method": "PUT", "writes": True}
+    assert facts == {
+        "hosts": ["api.example.com"],
+        "method": "PUT",
+        "methods": ["PUT"],
+        "path": "/",
+        "paths": ["/"],
+        "writes": True,
+    }
 
 
 @pytest.mark.parametrize(

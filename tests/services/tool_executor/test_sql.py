@@ -132,6 +132,8 @@ async def test_a_table_outside_the_tools_list_is_refused(shop: Path, threads: Th
 async def test_policy_is_told_the_tables(shop: Path, threads: ThreadPoolExecutor) -> None:
     prepared = SqlRunner(entry(), shop, threads).prepare({"sql": "SELECT * FROM products, Customers"})
     assert prepared.facts == {
+        "columns": ["customers.*", "products.*"],
+        "statements": ["SELECT"],
         "tables": ["customers", "products"],
         "tables_read": ["customers", "products"],
         "tables_written": [],
