@@ -122,7 +122,7 @@ class Admission:
 
     async def _wake(self, created: Created, accepted: JobEvent) -> None:
         tenant, id = created.tenant, created.job.id
-        about = Meta(request=id, tenant=tenant, job=id)
+        about = Meta(request=id, tenant=tenant, job=id, traceparent=created.traceparent)
         await self._bus.emit(JOB_EVENT, accepted, about, message_id=f"{created.run}-0", tenant=tenant, job=id)
         where = {"partition": partition(created.run), "run": created.run, "kind": START, "id": START}
         await self._bus.assign(RUN_INPUT, RunInput(created.run, START, START), about, first=True, **where)

@@ -154,7 +154,7 @@ def _chain(config: Config, board: Board, parts: Parts) -> Chain:
 
 def _prober(config: Config, parts: Parts, models: Models, board: Board, http: Http, kept: Store | None) -> Prober:
     table = providers(http, response_max_bytes=config.response_max_bytes)
-    probes = Probes(parts.boundary, board, table, parts.clock, parts.metrics, parts.log)
+    probes = Probes(parts.boundary, board, table, parts.clock, parts.metrics, parts.log, parts.tracer)
     payer = Payer(parts.bus, config.probe_key, parts.clock)
     turns = ProbeTurns(kept, parts.instance)
     return Prober(models, probes, payer, turns, board, parts.clock, parts.log)

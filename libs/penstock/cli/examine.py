@@ -3,10 +3,11 @@
 import asyncio
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,7 +15,7 @@ from penstock.bus import Bus, BusConfig, Message
 from penstock.bus.permissions import SETUP
 from penstock.cli.desk import Desk
 from penstock.client import ProfileError
-from penstock.contracts.errors import Failure
+from penstock.contracts.errors import Code, Failure
 from penstock.contracts.services import SERVICES
 from penstock.local.broker import nats_server
 from penstock.local.environment import has_provider_key, seed_file
@@ -71,6 +72,8 @@ async def everything(desk: Desk) -> AsyncIterator[Finding]:
         yield await service_ready(service, state)
     yield await model(desk, state)
     yield await key(desk)
+    if (found := await tracing(desk.environment)) is not None:
+        yield found
 
 
 def python() -> Finding:
@@ -178,13 +181,38 @@ async def model(desk: Desk, state: State) -> Finding:
 
 
 async def key(desk: Desk) -> Finding:
-    """Whether these commands' own API key is taken."""
+    """Whether the broker lets these commands in by their API key, and policy takes it."""
     try:
         async with desk.plane() as plane:
             await plane.list(limit=1)
     except (Failure, ProfileError) as failure:
-        return Finding("API key", "bad", str(failure), "penstock keys list; penstock keys create")
-    return Finding("API key", "good", "it is taken")
+        away = isinstance(failure, Failure) and failure.code is Code.UNAVAILABLE
+        todo = "look at policy and broker above" if away else "penstock keys list; penstock keys create"
+        return Finding("API key", "bad", str(failure), todo)
+    return Finding("API key", "good", "the broker and policy take it")
+
+
+async def tracing(environment: Mapping[str, str]) -> Finding | None:
+    """Whether spans are exported, by the settings that these commands see, and to somebody who is there."""
+    try:
+        from penstock.kit.tracing import ENDPOINT, endpoint, installed
+    except ModuleNotFoundError:
+        return None  # the plane's extra is not installed: nothing here exports
+    url = endpoint(environment)
+    if not url:
+        return Finding("tracing", "good", f"off; {ENDPOINT} turns it on")
+    if not installed():
+        return Finding("tracing", "bad", f"{ENDPOINT} is set, and no spans are exported", "install penstock[tracing]")
+    place = urlsplit(url)
+    host, port = place.hostname or "", place.port or (443 if place.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(3.0):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        todo = "start the collector, or correct the address: until then spans are dropped, and nothing else"
+        return Finding("tracing", "bad", f"nothing answers at {host}:{port}", todo)
+    writer.close()
+    return Finding("tracing", "good", f"on, spans go to {host}:{port}")
 
 
 async def _drift(bus: Bus) -> Finding:

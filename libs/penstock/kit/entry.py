@@ -163,24 +163,31 @@ class Working(Generic[Body]):
         async def handle(item: Item[Body]) -> None:
             began = loop.time()
             result = "cancelled"
+            span = hosting.handling.taken(self.work, item)
+            item.meta = span.meta
             try:
                 await self._handler(item)
                 result = "done"
             except Discard as discard:
                 result = "discarded"
                 dead(discard.reason)
+                span.fail(discard.reason.code.value)
                 raise
             except Release:
                 result = "released"
                 raise
             except Failure as failure:
                 result = self._tried(item, failure, dead)
+                span.fail(failure.code.value)
                 raise
             except Exception as error:
                 unexpected = bug(error, hosting.log.of(item.meta), where=self.name)
                 result = self._tried(item, unexpected, dead)
+                span.fail(type(error).__name__)
                 raise unexpected from error
             finally:
+                span.tell("penstock.result", result)
+                span.__exit__(None, None, None)
                 hosting.metrics.work.add(self.name, result)
                 hosting.metrics.work_seconds.see(loop.time() - began, self.name)
 

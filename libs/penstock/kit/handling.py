@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TypeVar
 
-from penstock.bus import Sender
-from penstock.contracts.endpoint import Call, Stream
+from penstock.bus import Item, Sender
+from penstock.contracts.endpoint import Call, Stream, Work
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
 from penstock.contracts.meta import Meta
@@ -15,11 +15,12 @@ from penstock.kit.clock import Clock
 from penstock.kit.identity import Identities
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
-from penstock.kit.span import UNTRACED, Kind, Tracer
+from penstock.kit.span import UNTRACED, Kind, Span, Tracer
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 End = TypeVar("End")
+Body = TypeVar("Body")
 
 FRAMES_LOGGED_MAX = 20
 
@@ -84,6 +85,24 @@ class Handling:
         """What surrounds each message that is taken in unread: it has no span, since its trace is not read either."""
         name = self._named(endpoint)
         return lambda: _Around(self, name, Meta(), UNTRACED)
+
+    def taken(self, work: Work[Body], item: Item[Body]) -> Span:
+        """The span of one try at a task, below whoever handed it in, in the words of OpenTelemetry's conventions for
+        messaging (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/)."""
+        name = work.subject.pattern
+        span = self._tracer.entry(f"process {name}", Kind.CONSUMER, item.meta)
+        if self._tracer.on:
+            span.tell("messaging.system", "nats")
+            span.tell("messaging.operation.name", "process")
+            span.tell("messaging.operation.type", "process")
+            span.tell("messaging.destination.template", name)
+            span.tell("messaging.consumer.group.name", work.consumer.name)
+            span.tell("penstock.deliveries", item.deliveries)
+            if item.message_id:
+                span.tell("messaging.message.id", item.message_id)
+            if item.meta.job:
+                span.tell("penstock.job", item.meta.job)
+        return span
 
     def _named(self, endpoint: Call[Request, Reply] | Stream[Request, Reply]) -> str:
         name = endpoint.subject.pattern

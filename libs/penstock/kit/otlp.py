@@ -29,6 +29,8 @@ TEXT_MAX_CHARACTERS = 256
 """A name that a provider or a caller wrote may be as long as they like; a span's attribute is not."""
 SCOPE = InstrumentationScope("penstock")
 CANCELLED = "cancelled"
+DECISION = "penstock.decision"
+"""Stands on the spans of what policy refused too: a refusal names its decision."""
 
 
 class OtlpTracer(Tracer):
@@ -97,6 +99,8 @@ class _Exported(Span):
     ) -> None:
         if error is not None:
             self._error = _error_type(error)
+            if isinstance(error, Failure) and error.decision:
+                self._attributes.setdefault(DECISION, error.decision)
         if self._error:
             self._attributes["error.type"] = _short(self._error)
         parent = self._parent

@@ -18,6 +18,7 @@ from penstock.kit.boundary import Boundary
 from penstock.kit.clock import Clock
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
+from penstock.kit.span import UNTRACED, Kind, Tracer
 from services.router.attempts.attempt import Attempt, Wanted
 from services.router.attempts.board import Board
 from services.router.choosing.standing import UNSEEN, usable_keys
@@ -67,6 +68,7 @@ class Probes:
     clock: Clock
     metrics: Metrics
     log: Log
+    tracer: Tracer = UNTRACED
 
     async def ask(self, deployment: Deployment, alias: str, who: Identity, *, streamed: bool) -> Look:
         """One probe, for whoever pays for it. Never raises Failure."""
@@ -76,8 +78,19 @@ class Probes:
             return Look()
         deployment = deployment.with_key(key).within(settings.within_s)
         body = question(deployment, settings, streamed=streamed)
-        attempt = Attempt(self._wanted(deployment, settings, alias, who, body), deployment, 1, reason=REASON)
-        attempt.surface = attempt.wire = deployment.protocols[0]
+        wanted = self._wanted(deployment, settings, alias, who, body)
+        with self.tracer.entry("probe", Kind.INTERNAL, wanted.meta) as span:
+            # nobody asked for it whose trace it could be in
+            wanted.meta = span.meta
+            attempt = Attempt(wanted, deployment, 1, reason=REASON)
+            attempt.surface = attempt.wire = deployment.protocols[0]
+            look = await self._look(attempt, key, body, streamed=streamed)
+            span.tell("penstock.deployment", deployment.name)
+            if look.result != OK:
+                span.fail(look.result)
+        return look
+
+    async def _look(self, attempt: Attempt, key: int, body: bytes, *, streamed: bool) -> Look:
         look = Look()
         try:
             look = Look(await self._try(attempt, key, body, streamed=streamed))
@@ -115,7 +128,8 @@ class Probes:
             attempt.on_first(partial(self.board.first, call))
             code = Code.CANCELLED.value
             try:
-                result = await attempt.run(self.boundary, partial(self._work, body=body, streamed=streamed))
+                work = partial(self._work, body=body, streamed=streamed)
+                result = await attempt.run(self.boundary, work, self.tracer)
                 code = ""
             except Failure as failure:
                 code = failure.code.value

@@ -24,6 +24,7 @@ from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
 from penstock.kit.service import Parts, Service, edge, listen, running, work
 from tests.support.eventually import eventually
+from tests.support.otlp_receiver import otlp_receiver
 
 CHAT = Job(kind="chat", input=msgspec.Raw(b'"hello"'))
 
@@ -97,6 +98,51 @@ async def test_what_becomes_of_a_job_is_counted_by_how_its_handler_ends(
     assert [(line["type"], line["request"]) for line in bugs] == (
         [("KeyError", "req_1")] if isinstance(raised, KeyError) else []
     )
+
+
+@pytest.mark.parametrize(
+    ("raised", "result", "error"),
+    [
+        (None, "done", ""),
+        (Discard(Failure(Code.INVALID, "no such kind")), "discarded", "invalid"),
+        (Release(60.0), "released", ""),
+        (Failure(Code.UNAVAILABLE, retry_after_s=30.0), "retry", "unavailable"),
+        (KeyError("a prompt"), "retry", "KeyError"),
+    ],
+)
+async def test_a_job_that_is_taken_is_a_span_below_whoever_handed_it_in(
+    bus: Bus, config: KitConfig, log: Log, raised: Exception | None, result: str, error: str
+) -> None:
+    below: list[str] = []
+
+    async def take(item: Item[Job]) -> None:
+        below.append(item.meta.traceparent)
+        if raised is not None:
+            raise raised
+
+    build = service_of(ORCHESTRATOR, work(JOB, take))
+    meta = Meta(request="req_1", job="job_1", traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+    async with otlp_receiver() as receiver:
+        async with running(build, config, ORCHESTRATOR, log=log, otel=receiver.env) as host:
+            await bus.assign(JOB, CHAT, meta, message_id="m1", tenant="acme", kind="chat")
+            await counted(host, result)
+        (span,) = receiver.spans
+    assert (span.name, span.kind) == ("process penstock.job.{tenant}.{kind}", "CONSUMER")
+    assert (span.trace, span.parent, span.failed) == ("a" * 32, "b" * 16, bool(error))
+    assert below == [f"00-{span.trace}-{span.id}-01"]
+    told = dict(span.attributes)
+    assert told.pop("error.type", "") == error
+    assert told == {
+        "messaging.system": "nats",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.template": "penstock.job.{tenant}.{kind}",
+        "messaging.consumer.group.name": "admit",
+        "messaging.message.id": "m1",
+        "penstock.deliveries": 1,
+        "penstock.job": "job_1",
+        "penstock.result": result,
+    }
 
 
 async def test_a_job_that_cannot_be_read_is_told_and_counted(bus: Bus, config: KitConfig, log: Log) -> None:

@@ -64,6 +64,22 @@ def test_nothing_of_opentelemetry_is_imported_where_it_is_not_wanted_or_not_ther
     assert ("penstock[tracing]" in ran.stdout) is (missing == "opentelemetry")
 
 
+async def test_what_policy_refused_names_its_decision_and_what_it_allowed_keeps_its_own() -> None:
+    async with otlp_receiver() as receiver:
+        spans = made(f"http://127.0.0.1:{receiver.port}", Metrics(), [])
+        for name, decision in (("refused", ""), ("allowed", "dec_own")):
+            with pytest.raises(Failure), spans.span(name, Kind.CLIENT, META) as span:
+                if decision:
+                    span.tell("penstock.decision", decision)
+                raise Failure(Code.DENIED, decision="dec_1")
+        with pytest.raises(Failure), spans.span("bare", Kind.CLIENT, META):
+            raise Failure(Code.UPSTREAM)
+        await spans.close(5.0)
+    assert receiver.named("refused").attributes == {"error.type": "denied", "penstock.decision": "dec_1"}
+    assert receiver.named("allowed").attributes["penstock.decision"] == "dec_own"
+    assert receiver.named("bare").attributes == {"error.type": "upstream"}
+
+
 def made(url: str, metrics: Metrics, lines: list[str], *, queue_max: int = 100) -> Tracer:
     return tracer({ON: url}, "router", "i1", SpanLimits(queue_max, 10, 0.02), metrics, Log(lines.append))
 

@@ -1,7 +1,7 @@
 """The router on a real broker, under the real policy service, with a model provider that misbehaves on demand."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -94,10 +94,11 @@ class Plane:
         written.replace(self.folder / "models.yaml")
 
     @asynccontextmanager
-    async def router(self, **changed: object) -> AsyncIterator[Host[Config]]:
+    async def router(self, *, otel: Mapping[str, str] | None = None, **changed: object) -> AsyncIterator[Host[Config]]:
         self.rewrite()
         config = msgspec.structs.replace(self.config, **changed)
-        async with running(build, config, "router", log=Log(self.lines.append, level="debug")) as host:
+        log = Log(self.lines.append, level="debug")
+        async with running(build, config, "router", log=log, otel=otel or {}) as host:
             yield host
 
     async def log_in(self, *, usd: float = 0.0, scopes: tuple[str, ...] = ("*",), subject: str = "user:alice") -> None:

@@ -32,6 +32,7 @@ from tests.support.model_server import (
     streamed,
     usage_chunk,
 )
+from tests.support.otlp_receiver import otlp_receiver
 
 PROBE: Json = {"every_s": 1}
 RARELY: Json = {"every_s": 3600}
@@ -87,6 +88,19 @@ async def test_a_deployment_that_is_well_is_asked_whole_and_streamed_decided_and
     asked = plane.server.received[0].fields
     assert asked["messages"] == [{"role": "user", "content": "Reply with the word OK."}]
     assert asked["max_completion_tokens"] == 16
+
+
+async def test_a_probe_is_a_trace_of_its_own(plane: Plane) -> None:
+    probed(plane)
+    async with otlp_receiver() as receiver:
+        async with plane.router(otel=receiver.env):
+            whole, flowing, *_ = await probes_recorded(plane, 2)
+        roots = [span for span in receiver.spans if span.name == "probe"]
+        tries = [span for span in receiver.spans if span.kind == "CLIENT"]
+    assert all((span.kind, span.parent) == ("INTERNAL", "") for span in roots)
+    assert {span.attributes["penstock.deployment"] for span in roots} == {"one"}
+    assert {span.parent for span in tries} == {span.id for span in roots}
+    assert {whole.decision, flowing.decision} <= {span.attributes["penstock.decision"] for span in tries}
 
 
 @pytest.mark.parametrize("wire", WIRES)
