@@ -16,6 +16,7 @@ from penstock.kit.identity import Account, Claims
 from services.policy.identity.keys import ApiKey
 from services.policy.identity.scopes import COUNT_MAX, InvalidScope, narrow, narrow_names, scope
 from services.policy.money.limits import AMOUNT_MAX
+from services.policy.oidc.providers import SignedIn
 from services.policy.rules.question import DELEGATE
 
 _ACTOR = re.compile(r"[a-z]+:[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}\Z")
@@ -45,6 +46,23 @@ def of_key(key: ApiKey, now: float, lifetime_s: float, txn: str) -> Claims:
         key=key.id,
         accounts=tuple(Account(name) for name in accounts),
         iat=now,
+    )
+
+
+def of_person(found: SignedIn, now: float, lifetime_s: float, txn: str) -> Claims:
+    """What the token of somebody says who signed in elsewhere; it ends no later than what they came with."""
+    who = found.person
+    accounts = [f"tenant:{who.tenant}", *([f"team:{who.team}"] if who.team else []), who.subject]
+    return Claims(
+        tenant=who.tenant,
+        sub=who.subject,
+        exp=min(now + lifetime_s, found.expires),
+        txn=txn,
+        scopes=who.scopes,
+        tools=who.tools,
+        accounts=tuple(Account(name) for name in accounts),
+        iat=now,
+        team=who.team,
     )
 
 
@@ -102,7 +120,11 @@ def narrowed(
 def delegation(asked: Delegate, attempt: str) -> Question:
     """The question that policies are asked about a delegation."""
     name = asked.actor.partition(":")[2]
-    return Question(ActionName(DELEGATE), Entity("Agent", name), attempt=attempt, outcome_due_s=0.0)
+    # the same job handed in again, as after an approval, is another run
+    digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(asked, run=""))).hexdigest()
+    return Question(
+        ActionName(DELEGATE), Entity("Agent", name), attempt=attempt, arguments_digest=digest, outcome_due_s=0.0
+    )
 
 
 def delegation_attempt(parent: Claims, asked: Delegate) -> str:

@@ -105,7 +105,7 @@ async def test_a_held_step_waits_for_its_answer_and_is_done_once(
         view = await peers.ended("job_a")
         assert time.monotonic() - began < 5
     assert (view.state, view.approvals) == ("completed", ())
-    assert output(view.output)["text"] == "finished "
+    assert output(view.output) == {"text": "finished ", "model": "m-1"}
     assert [count for key, count in peers.effects.items() if key.endswith("tool-1-1")] == [1]
     assert peers.model_calls.total() == 2
     events = await journal(peers.bus, "job_a")

@@ -84,9 +84,11 @@ def meta(token: str) -> Meta:
     return Meta(request=new_id("req"), token=token)
 
 
-async def token_of(plane: Plane, **wanted: object) -> str:
+async def token_of(
+    plane: Plane, *, tenant: str = "acme", subject: str = "user:alice", team: str = "", scopes: tuple[str, ...] = ("*",)
+) -> str:
     """A token for a new key."""
-    credential = plane.key(**{"scopes": ("*",), **wanted})
+    credential = plane.key(tenant=tenant, subject=subject, team=team, scopes=scopes)
 
     async def known() -> str:
         try:
@@ -253,10 +255,13 @@ async def test_another_tenant_finds_nothing(plane: Plane) -> None:
         desk = await desk_of(plane)
         id = (await desk.ask()).context.approval
         other = await token_of(plane, tenant="globex", subject="user:bob", team="finance")
-        for call, request in ((APPROVAL_GET, ApprovalRef(id)), (APPROVAL_ANSWER, ApprovalAnswer(id, "approve"))):
-            with pytest.raises(Failure) as raised:
-                await plane.bus.call(call, request, meta(other), tenant="globex", timeout_s=5)  # type: ignore[arg-type]  # each call with its own request
-            assert raised.value.code is Code.NOT_FOUND
+        with pytest.raises(Failure) as raised:
+            await plane.bus.call(APPROVAL_GET, ApprovalRef(id), meta(other), tenant="globex", timeout_s=5)
+        assert raised.value.code is Code.NOT_FOUND
+        with pytest.raises(Failure) as raised:
+            said = ApprovalAnswer(id, "approve")
+            await plane.bus.call(APPROVAL_ANSWER, said, meta(other), tenant="globex", timeout_s=5)
+        assert raised.value.code is Code.NOT_FOUND
         page = await plane.bus.call(APPROVAL_LIST, ApprovalListRequest(), meta(other), tenant="globex")
         assert page.approvals == []
         assert (await desk.get(id)).state == "pending"
@@ -423,3 +428,24 @@ async def test_a_reason_without_bounds_is_refused(plane: Plane) -> None:
             await desk.answer(id, reason="x" * 100_000)
         assert (raised.value.code, raised.value.param) == (Code.INVALID, "reason")
         assert (await desk.get(id)).answers == ()
+
+
+async def test_an_agent_that_must_be_approved_gets_its_token_once(plane: Plane) -> None:
+    agents = '@id("agents") @approval("finance") permit (principal, action == Action::"agent.delegate", resource);'
+    async with policy(plane, agents):
+        desk = await desk_of(plane)
+
+        async def delegate(run: str, usd: int = 1) -> str:
+            asked = Delegate(run, "agent:helper", budget_nano=usd)
+            with pytest.raises(Failure) as raised:
+                await plane.bus.call(POLICY_DELEGATE, asked, meta(desk.alice), timeout_s=5)
+            assert raised.value.code is Code.APPROVAL_REQUIRED
+            return raised.value.approval
+
+        id = await delegate("run_1")
+        assert await delegate("run_2") == id  # the same job, handed in again
+        assert await delegate("run_2", usd=2) != id
+        await desk.answer(id)
+        asked = Delegate("run_3", "agent:helper", budget_nano=1)
+        assert (await plane.bus.call(POLICY_DELEGATE, asked, meta(desk.alice), timeout_s=5)).token
+        assert await delegate("run_4") != id
