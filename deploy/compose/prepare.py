@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from penstock.bus.callout_keys import make_callout_keys
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import principals
 from penstock.bus.server_config import BusUser, render
@@ -38,12 +39,16 @@ STORE_KEYS = {
 STORE_MAX_MB = 384
 
 
-def prepare(plane: Path, tenants: tuple[str, ...]) -> list[str]:
-    """Fills the folders below `plane`, one for each container; says what it did. Raises KeyRefused for a bad tenant."""
+def prepare(plane: Path, tenants: tuple[str, ...], static: tuple[str, ...] = ()) -> list[str]:
+    """Fills the folders below `plane`, one for each container; says what it did. Raises KeyRefused for a bad tenant.
+
+    `static`: tenants whose NATS clients may also come by an nkey seed, which the broker knows without asking policy.
+    """
     operator = Layout(plane / "operator")
-    _broker(plane, operator, tenants)
+    _broker(plane, operator, static)
     _store(plane)
-    did = [f"identities of {len(SERVICES)} services and of {', '.join(tenants)}"]
+    did = [f"identities of {len(SERVICES)} services"]
+    did += [f"an nkey seed of {tenant}" for tenant in static]
     for tenant in tenants:
         if _api_key(plane, operator, tenant):
             did.append(f"an API key of {tenant}")
@@ -56,13 +61,13 @@ def seed_of(plane: Path, operator: Layout, principal: str) -> Path:
     return plane / principal / "nkey.seed" if principal in SERVICES else seed_file(operator, principal)
 
 
-def _broker(plane: Path, operator: Layout, tenants: tuple[str, ...]) -> None:
+def _broker(plane: Path, operator: Layout, static: tuple[str, ...]) -> None:
     users = [
         BusUser(name, load_or_make(seed_of(plane, operator, name)), rights)
-        for name, rights in principals(tenants).items()
+        for name, rights in principals(static).items()
     ]
     # what the server says of itself is for the health check in its own container
-    config = render(users) + 'http: "127.0.0.1:8222"\n'
+    config = render(users, callout=make_callout_keys(plane / POLICY / "callout")) + 'http: "127.0.0.1:8222"\n'
     write_private(plane / "nats" / "broker.conf", config.encode())
 
 
@@ -116,11 +121,10 @@ def api_key_file(operator: Layout, tenant: str) -> Path:
 
 
 def _profile(operator: Layout, tenant: str) -> None:
-    seed, key = seed_file(operator, f"tenant-{tenant}"), api_key_file(operator, tenant)
+    key = api_key_file(operator, tenant)
     profile = Profile(
         url=BROKER_URL,
         tenant=tenant,
-        seed_file=str(OPERATOR_HOME / seed.relative_to(operator.root)),
         api_key_file=str(OPERATOR_HOME / key.relative_to(operator.root)),
         http_url=EDGE_URL,
     )
@@ -132,8 +136,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plane", type=Path, default=Path("/plane"), help="a folder with a volume for each container")
     parser.add_argument("--tenant", action="append", help="who may use the plane (default: default)")
+    static = "a tenant whose NATS clients may come by an nkey seed, also while policy is away"
+    parser.add_argument("--static-tenant", action="append", default=[], help=static)
     arguments = parser.parse_args()
-    for sentence in prepare(arguments.plane, tuple(arguments.tenant or ("default",))):
+    for sentence in prepare(arguments.plane, tuple(arguments.tenant or ("default",)), tuple(arguments.static_tenant)):
         print(sentence)  # noqa: T201  # this is what the step is asked for: what it did
 
 

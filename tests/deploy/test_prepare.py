@@ -45,7 +45,7 @@ def test_each_service_gets_its_own_seed_and_only_who_uses_the_store_its_address(
         "tool_executor": with_store,
         "context": with_store,
         "orchestrator": {"nkey.seed"},
-        "policy": with_store,
+        "policy": with_store | {"callout/user.seed", "callout/issuer.seed", "callout/curve.seed"},
         "audit": {"nkey.seed"},
     }
     seeds = {(plane / name / "nkey.seed").read_bytes() for name in SERVICES}
@@ -69,25 +69,33 @@ def test_no_seed_and_no_password_stands_in_what_the_servers_read(plane: Path) ->
 
 def test_a_second_time_changes_nothing(plane: Path) -> None:
     before = files(plane)
-    assert prepare(plane, ("default",)) == ["identities of 7 services and of default"]
+    assert prepare(plane, ("default",)) == ["identities of 7 services"]
     assert files(plane) == before
 
 
 def test_a_second_tenant_may_come_later_and_gets_its_own_identity_and_key(plane: Path) -> None:
     did = prepare(plane, ("default", "acme"))
-    assert did == ["identities of 7 services and of default, acme", "an API key of acme"]
+    assert did == ["identities of 7 services", "an API key of acme"]
     keys = read_keys(plane / "api-keys" / "keys.json").keys
     assert [(key.tenant, key.subject) for key in keys] == [("default", "user:operator"), ("acme", "user:operator")]
+    assert (plane / "operator" / "keys" / "api-key-acme").exists()
+    assert "penstock.v1.acme.jobs.*" not in (plane / "nats" / "broker.conf").read_text()
+
+
+def test_only_a_tenant_that_is_named_so_gets_in_by_a_seed_without_policy(plane: Path) -> None:
+    assert prepare(plane, ("default",), ("acme",)) == ["identities of 7 services", "an nkey seed of acme"]
     assert (plane / "operator" / "keys" / "tenant-acme.seed").exists()
     assert "penstock.v1.acme.jobs.*" in (plane / "nats" / "broker.conf").read_text()
+    prepare(plane, ("default",))
+    assert "penstock.v1.acme.jobs.*" not in (plane / "nats" / "broker.conf").read_text()
 
 
 def test_the_operators_profile_names_files_as_they_are_in_the_container(plane: Path) -> None:
     profile = read_profile(plane / "operator" / "profile.json")
     assert profile.url == "nats://nats:4222"
-    assert profile.seed_file == "/var/lib/penstock/keys/tenant-default.seed"
     assert profile.api_key_file == "/var/lib/penstock/keys/api-key-default"
-    assert (plane / "operator" / "keys" / "tenant-default.seed").exists()
+    assert profile.seed_file == ""  # it connects by its API key
+    assert (plane / "operator" / "keys" / "api-key-default").exists()
 
 
 async def test_the_broker_takes_its_configuration_and_each_identity_and_no_other(plane: Path) -> None:
@@ -156,5 +164,5 @@ def test_it_says_what_it_did_and_never_a_key(plane: Path) -> None:
         timeout=30,
         check=True,
     )
-    assert again.stdout.splitlines() == ["identities of 7 services and of default, acme", "an API key of acme"]
+    assert again.stdout.splitlines() == ["identities of 7 services", "an API key of acme"]
     assert "psk_" not in again.stdout + again.stderr

@@ -122,7 +122,7 @@ async def test_the_program_of_the_nats_page_works_with_a_plain_client(plane: Pla
 async def test_the_operators_program_reads_a_dead_letter_with_its_reason(plane: PlaneProcess) -> None:
     profile = read_profile(plane.root / "profile.json")
     # nobody's token: the job is put away
-    stranger = await penstock.Penstock.connect(profile.url, seed_file=profile.seed_file, token="nothing")
+    stranger = await penstock.Penstock.connect(profile.url, api_key=profile.key(), token="nothing")
     async with stranger:
         await stranger.publish(penstock.job("chat", "a job without a token", id="job_stranger"))
         with pytest.raises(penstock.Failure, match="token"):

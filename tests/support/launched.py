@@ -126,7 +126,6 @@ class LaunchedPlane:
         plane = await Penstock.connect(
             profile.url,
             tenant=profile.tenant,
-            seed_file=profile.seed_file,
             api_key=api_key or profile.key(),
             connect_timeout_s=20.0,
         )
@@ -151,7 +150,7 @@ class LaunchedPlane:
         config = BusConfig(
             url=profile.url,
             tenant=profile.tenant,
-            seed_file=profile.seed_file,
+            token=profile.key(),
             connect_timeout_s=20.0,
             claim_check_bytes=1 << 40,
         )

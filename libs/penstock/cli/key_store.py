@@ -12,6 +12,7 @@ from services.policy.identity.keys import ApiKey, KeyRefused, KeyRing
 from services.policy.money.limits import Limit
 
 DAY_S = 24 * 3600
+DEFAULT_TENANT = "default"
 
 
 def create(layout: Layout, arguments: argparse.Namespace, now: float) -> tuple[ApiKey, str]:
@@ -52,8 +53,8 @@ def revoke(layout: Layout, key_id: str, now: float) -> bool:
 
 
 def ensure_own(layout: Layout, tenant: str) -> str:
-    """The key of this machine's own commands: its text when it was made now, else ""."""
-    path = own_key_file(layout)
+    """The key of this tenant's own commands on this machine: its text when it was made now, else ""."""
+    path = own_key_file(layout, tenant)
     if path.exists():
         return ""
     wanted = ApiKey(id="", digest="", tenant=tenant, subject="user:local", name="commands on this machine")
@@ -70,9 +71,9 @@ def keys_file(layout: Layout) -> Path:
     return layout.config / "keys.json"
 
 
-def own_key_file(layout: Layout) -> Path:
-    """The key that the commands on this machine use."""
-    return layout.keys / "cli-api-key"
+def own_key_file(layout: Layout, tenant: str = DEFAULT_TENANT) -> Path:
+    """The key that this tenant's commands on this machine use."""
+    return layout.keys / ("cli-api-key" if tenant == DEFAULT_TENANT else f"cli-api-key-{tenant}")
 
 
 def _ring(layout: Layout) -> KeyRing:

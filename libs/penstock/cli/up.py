@@ -12,7 +12,6 @@ from penstock.cli.screen import Screen
 from penstock.client.profile import FILE_NAME, Profile
 from penstock.contracts.ids import is_token
 from penstock.local.child import StartFailed
-from penstock.local.environment import seed_file
 from penstock.local.layout import Layout, write_private
 from penstock.local.plane import Plane, PlaneSettings
 from penstock.local.ports import is_free
@@ -25,7 +24,9 @@ TENANT = "default"
 def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("up", parents=[shared], help="run a whole plane on this machine", description=__doc__)
     parser.add_argument("--no-model", action="store_true", help="without the small local model")
-    parser.add_argument("--tenant", action="append", default=[], help="one more tenant with a NATS client of its own")
+    parser.add_argument("--tenant", action="append", default=[], help="one more tenant with a key and a profile")
+    static = "a tenant whose NATS clients may come by an nkey seed, also while policy is away"
+    parser.add_argument("--static-tenant", action="append", default=[], help=static)
     parser.add_argument("--http-port", type=int, default=0, help="where the HTTP edge listens")
     parser.add_argument("--nats-port", type=int, default=0, help="where the broker listens")
     parser.add_argument("--free-ports", action="store_true", help="any ports, not the usual ones (8080, 4222)")
@@ -41,11 +42,13 @@ async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
     layout, screen = desk.layout, desk.screen
     with layout.held():
         _check_ports(arguments)
-        new_key = ensure_own(layout, TENANT)
+        tenants = _tenants(layout, arguments.tenant)
+        new_key = {tenant: ensure_own(layout, tenant) for tenant in tenants}[TENANT]
         settings = PlaneSettings(
             layout,
             desk.environment,
-            tenants=_tenants(layout, arguments.tenant),
+            tenant=TENANT,
+            static_tenants=_checked(arguments.static_tenant),
             model=not arguments.no_model,
             ports={"http": arguments.http_port, "broker": arguments.nats_port},
             free_ports=arguments.free_ports,
@@ -53,15 +56,15 @@ async def run(desk: Desk, arguments: argparse.Namespace) -> Exit:
             log_level=arguments.log_level,
         )
         plane = Plane(settings, lambda notice: _tell(screen, notice))
-        key_file = own_key_file(layout).absolute()
-        _write_profiles(layout, settings.tenants, plane.state, key_file)
+        for tenant in tenants:
+            _write_profile(layout, tenant, plane.state, own_key_file(layout, tenant))
         screen.note(f"data in {layout.root}")
         with ExitStack() as until_ready:
             until_ready.enter_context(screen.working("starting"))
 
             def ready(state: State) -> None:
                 until_ready.close()
-                _ready(screen, state, new_key, key_file)
+                _ready(screen, state, new_key, own_key_file(layout, TENANT).absolute())
 
             try:
                 await plane.run(stop, ready)
@@ -92,26 +95,22 @@ def _name_bad_files(screen: Screen, layout: Layout) -> None:
 
 def _tenants(layout: Layout, more: list[str]) -> tuple[str, ...]:
     """The default one, those of earlier starts, and those named now."""
-    known = [path.stem.removeprefix("tenant-") for path in sorted(layout.keys.glob("tenant-*.seed"))]
-    for name in more:
+    known = [path.stem.removeprefix("profile-") for path in sorted(layout.root.glob("profile-*.json"))]
+    return tuple(dict.fromkeys((TENANT, *filter(is_token, known), *_checked(more))))
+
+
+def _checked(tenants: list[str]) -> tuple[str, ...]:
+    for name in tenants:
         if not is_token(name):
-            raise UsageError(f"--tenant is 1 to 64 of A-Z a-z 0-9 _ and -, not {name[:80]!r}")
-    return tuple(dict.fromkeys((TENANT, *known, *more)))
+            raise UsageError(f"a tenant is 1 to 64 of A-Z a-z 0-9 _ and -, not {name[:80]!r}")
+    return tuple(dict.fromkeys(tenants))
 
 
-def _write_profiles(layout: Layout, tenants: tuple[str, ...], state: State, key_file: Path) -> None:
-    """profile.json for the commands here; profile-<tenant>.json, without a key, for another tenant's programs."""
-    for tenant in tenants:
-        own = tenant == TENANT
-        profile = Profile(
-            url=state.url,
-            tenant=tenant,
-            seed_file=str(seed_file(layout, f"tenant-{tenant}").absolute()),
-            api_key_file=str(key_file) if own else "",
-            http_url=state.http_url,
-        )
-        name = FILE_NAME if own else f"profile-{tenant}.json"
-        write_private(layout.root / name, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
+def _write_profile(layout: Layout, tenant: str, state: State, key_file: Path) -> None:
+    """profile.json for the commands here; profile-<tenant>.json for another tenant's programs."""
+    profile = Profile(url=state.url, tenant=tenant, api_key_file=str(key_file.absolute()), http_url=state.http_url)
+    name = FILE_NAME if tenant == TENANT else f"profile-{tenant}.json"
+    write_private(layout.root / name, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
 
 
 def _ready(screen: Screen, state: State, new_key: str, key_file: Path) -> None:

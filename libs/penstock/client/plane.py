@@ -2,23 +2,36 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from penstock.bus import Bus, BusConfig, Subscription
 from penstock.client.access import Access
+from penstock.client.approvals import Bell, until_over
+from penstock.client.approvals import follow as follow_page
 from penstock.client.feed import Feed
 from penstock.client.follow import Follower, Limits, patiently
 from penstock.client.order import FINAL_EVENTS
 from penstock.client.profile import Profile, find_profile
-from penstock.contracts import audit, jobs
+from penstock.contracts import audit, jobs, money
+from penstock.contracts.approvals import Approval, ApprovalAnswer, ApprovalListRequest, ApprovalPage, ApprovalRef
 from penstock.contracts.endpoint import Call
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.governance import AUDIT_TRAIL, AUDIT_VERIFY
-from penstock.contracts.ids import is_token, job_id, new_id, token
+from penstock.contracts.governance import (
+    ACCOUNT_STATEMENT,
+    ACCOUNTS,
+    APPROVAL_ANSWER,
+    APPROVAL_EVENT,
+    APPROVAL_GET,
+    APPROVAL_LIST,
+    AUDIT_TRAIL,
+    AUDIT_VERIFY,
+)
+from penstock.contracts.ids import is_token, job_id, new_id
+from penstock.contracts.ids import token as valid_token
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import (
     JOB_CANCEL,
@@ -64,12 +77,25 @@ class Penstock:
         connect_timeout_s: float = 5.0,
         limits: Limits | None = None,
     ) -> "Penstock":
-        """Connects as this tenant's client. The API key is exchanged for short-lived tokens; or give a `token`.
+        """Connects as this tenant's client by the API key, which is also exchanged for the short-lived tokens that
+        calls carry, unless a `token` is given for those. With a `seed_file` the connection is made by that nkey
+        instead, for a broker whose configuration knows it.
 
-        Raises Failure UNAVAILABLE when no broker is there or it does not take the seed.
+        Raises Failure UNAVAILABLE when no broker is there or it lets nobody in with this key, INVALID for a bad file.
         """
-        bus = await Bus.connect(_bus_config(url, tenant, seed_file, ca_file, connect_timeout_s))
-        access = Access(bus, tenant, api_key=api_key, token=token)
+        bus = await Bus.connect(
+            BusConfig(
+                url=url,
+                principal="client",
+                tenant=valid_token("tenant", tenant),
+                seed_file=seed_file,
+                token="" if seed_file else api_key,
+                tls_ca_file=ca_file,
+                connect_timeout_s=connect_timeout_s,
+                claim_check_bytes=WITHOUT_CLAIM_CHECK,
+            )
+        )
+        access = Access(bus, tenant, api_key="" if token else api_key, token=token)
         return cls(bus, tenant, access, limits or Limits())
 
     async def __aenter__(self) -> "Penstock":
@@ -186,6 +212,44 @@ class Penstock:
                 if isinstance(item, jobs.TokenFrame):
                     yield item
 
+    # Approvals --------------------------------------------------------------------------------------------------
+
+    async def approvals(self, *, state: str = "", limit: int = 50, before: str = "") -> ApprovalPage:
+        """What you asked for or may answer, the newest first."""
+        return await self._call(APPROVAL_LIST, ApprovalListRequest(state, limit, before))
+
+    async def approval(self, id: str) -> Approval:
+        """One as it stands. Raises NOT_FOUND."""
+        return await self._call(APPROVAL_GET, ApprovalRef(id))
+
+    async def answer(self, id: str, answer: Literal["approve", "deny"], reason: str = "") -> Approval:
+        """Raises DENIED for who may not answer it, CONFLICT when it is answered otherwise or over."""
+        return await self._call(APPROVAL_ANSWER, ApprovalAnswer(id, answer, reason))
+
+    async def answered(self, id: str) -> Approval:
+        """The approval once it was answered or has expired. Raises NOT_FOUND."""
+        await self.approval(id)
+        async with self._approvals_bell(approval=id) as bell:
+            return await until_over(lambda: self.approval(id), bell, self._limits)
+
+    async def follow_approvals(self) -> AsyncGenerator[Approval, None]:
+        """The newest, the oldest of them first, then each one whenever it changes. Close it (`aclosing`) when done."""
+        async with self._approvals_bell() as bell, aclosing(follow_page(self.approvals, bell, self._limits)) as items:
+            async for item in items:
+                yield item
+
+    @asynccontextmanager
+    async def _approvals_bell(self, **places: str) -> AsyncIterator[Bell]:
+        bell = Bell()
+        forget = self._bus.connection.on_reconnect(bell.ring)
+        subject = APPROVAL_EVENT.subject.within(tenant=self.tenant, **places)
+        subscription = await self._bus.connection.subscribe(subject, bell.heard)
+        try:
+            yield bell
+        finally:
+            forget()
+            await subscription.close()
+
     # Evidence ---------------------------------------------------------------------------------------------------
 
     async def trail(self, *, job: str = "", request: str = "", limit: int = 1000) -> audit.Trail:
@@ -195,6 +259,22 @@ class Penstock:
     async def verify(self) -> audit.Verified:
         """Has the audit service check its log from the first record to the last."""
         return await self._call(AUDIT_VERIFY, audit.VerifyRequest())
+
+    # Money ------------------------------------------------------------------------------------------------------
+
+    async def accounts(self, account: str = "") -> money.Accounts:
+        """Balances: of the accounts that pay for the caller's actions, or of one account of the tenant."""
+        return await self._call(ACCOUNTS, money.AccountsRequest(account))
+
+    async def statement(self, request: money.StatementRequest) -> money.Statement:
+        """One page of what an account was used for; its `next` is the `after` of the page after it."""
+        return await self._call(ACCOUNT_STATEMENT, request)
+
+    # The rest ---------------------------------------------------------------------------------------------------
+
+    async def ask(self, endpoint: Call[Request, Reply], request: Request) -> Reply:
+        """Any other call of the public contract (contracts/governance.py), with this tenant's token."""
+        return await self._call(endpoint, request)
 
     # Inside -----------------------------------------------------------------------------------------------------
 
@@ -248,15 +328,3 @@ def _id(id: str) -> str:
     if not is_token(id):
         raise Failure(Code.INVALID, "a job id is 1 to 64 of A-Z a-z 0-9 _ and -", param="id")
     return id
-
-
-def _bus_config(url: str, tenant: str, seed_file: str, ca_file: str, connect_timeout_s: float) -> BusConfig:
-    return BusConfig(
-        url=url,
-        principal="client",
-        tenant=token("tenant", tenant),
-        seed_file=seed_file,
-        tls_ca_file=ca_file,
-        connect_timeout_s=connect_timeout_s,
-        claim_check_bytes=WITHOUT_CLAIM_CHECK,
-    )

@@ -22,7 +22,8 @@ class ProfileError(Exception):
 
 
 class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`seed_file`: the nkey seed of the tenant's client. The API key stands in `api_key` or in the file `api_key_file`.
+    """The API key, by which clients also connect, stands in `api_key` or in the file `api_key_file`. `seed_file`: an
+    nkey seed to connect by instead, where the broker knows it.
 
     `http_url`: the plane's HTTP edge, for clients that speak OpenAI's protocol; this library does not use it.
     """

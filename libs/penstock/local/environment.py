@@ -71,7 +71,11 @@ class Environment:
             case "orchestrator":
                 return {"agents_file": config / "agents.yaml"}
             case "policy":
-                return store | {"bundle_dir": self.layout.policies}
+                return store | {
+                    "bundle_dir": self.layout.policies,
+                    "operator_tenants": '["default", "operator"]',
+                    "callout_dir": callout_folder(self.layout),
+                }
             case _:
                 return {}
 
@@ -88,8 +92,13 @@ class Environment:
 
 
 def seed_file(layout: Layout, principal: str) -> Path:
-    """The nkey seed of a service, of `setup`, or of `tenant-<tenant>`."""
+    """The nkey seed of a service, of `setup`, or of `tenant-<tenant>` where the broker knows that tenant itself."""
     return layout.keys / f"{principal}.seed"
+
+
+def callout_folder(layout: Layout) -> Path:
+    """The seeds by which policy answers the broker's auth callout."""
+    return layout.keys / "callout"
 
 
 def wants_local_models(environment: Mapping[str, str]) -> bool:

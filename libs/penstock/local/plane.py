@@ -7,13 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 
+from penstock.bus.callout_keys import make_callout_keys
 from penstock.bus.nkey import load_or_make
 from penstock.bus.permissions import SETUP, principals
 from penstock.bus.server_config import BusUser, render
 from penstock.contracts.services import SERVICES
 from penstock.local.broker import Broker, BrokerSettings
 from penstock.local.child import Command
-from penstock.local.environment import Addresses, Environment, has_provider_key, seed_file, wants_local_models
+from penstock.local.environment import (
+    Addresses,
+    Environment,
+    callout_folder,
+    has_provider_key,
+    seed_file,
+    wants_local_models,
+)
 from penstock.local.layout import Layout, write_private
 from penstock.local.ports import HOST, choose_ports
 from penstock.local.prepared import SetUp
@@ -31,14 +39,16 @@ DEFAULT_FILES = ("tools.yaml", "agents.yaml", "accounts.yaml")
 class PlaneSettings:
     """`ports`: fixed ones by name (broker, http, …); `free_ports`: any, where nobody knows the address beforehand.
 
-    `model`: the small local models, unless a provider's key is set that makes them needless. `sync_always`: every
-    message on disk before it is acknowledged. `more`: settings of a service beyond those of environment.py, for tests
-    and demonstrations.
+    `static_tenants`: whose NATS clients the broker lets in by an nkey, without asking policy; all others' come with
+    their API keys. `model`: the small local models, unless a provider's key is set that makes them needless.
+    `sync_always`: every message on disk before it is acknowledged. `more`: settings of a service beyond those of
+    environment.py, for tests and demonstrations.
     """
 
     layout: Layout
     environment: Mapping[str, str]
-    tenants: tuple[str, ...] = ("default",)
+    tenant: str = "default"
+    static_tenants: tuple[str, ...] = ()
     model: bool = True
     ports: Mapping[str, int] = field(default_factory=dict)
     free_ports: bool = False
@@ -74,7 +84,7 @@ class Plane:
             url=f"nats://{HOST}:{self._ports['broker']}",
             http_url=f"http://{HOST}:{self._ports['http']}",
             health={name: self._health_url(name) for name in SERVICES},
-            tenant=self._settings.tenants[0],
+            tenant=self._settings.tenant,
             model=self._model_in_words(),
             model_url=self._model_urls()[0],
             store_port=self._ports["store"],
@@ -118,7 +128,9 @@ class Plane:
 
     def _make_broker(self) -> Broker:
         config = self._layout.broker / "broker.conf"
-        write_private(config, render(self._users(), sync_always=self._settings.sync_always).encode())
+        callout = make_callout_keys(callout_folder(self._layout))
+        written = render(self._users(), callout=callout, sync_always=self._settings.sync_always)
+        write_private(config, written.encode())
         return Broker(
             BrokerSettings(
                 config, self._layout.broker, store=self._layout.broker / "jetstream", port=self._ports["broker"]
@@ -132,7 +144,7 @@ class Plane:
     def _users(self) -> list[BusUser]:
         return [
             BusUser(name, load_or_make(seed_file(self._layout, name)), rights)
-            for name, rights in principals(self._settings.tenants).items()
+            for name, rights in principals(self._settings.static_tenants).items()
         ]
 
     def _make_programs(self) -> None:
