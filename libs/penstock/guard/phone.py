@@ -33,7 +33,8 @@ _SHORTEST = 7
 
 _WORDS = re.compile(
     rb"(?i)\b(?:tele?ph?one?s?|phones?|tels?|mobile?s?|mob|cell(?:phone)?|fax|call(?:ed|ing)?(?: me| us)?|"
-    rb"dial|whatsapp|ring|sms|text(?: me)?|contact(?: number)?|handy|m.vil|t.l.phone|telefono|telefon|rufnummer|hotline|"
+    rb"dial|whatsapp|ring|sms|text(?: me)?|"
+    rb"contact(?: number)?|handy|m.vil|t.l.phone|telefono|telefon|rufnummer|hotline|"
     rb"landline|msisdn|ph)\b[^\n\d]{0,24}\Z"
 )
 _DATE = re.compile(

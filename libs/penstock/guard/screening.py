@@ -2,7 +2,7 @@
 
 from penstock.guard.digits import DIGIT_RULE
 from penstock.guard.document import DOCUMENT_RULES
-from penstock.guard.finding import Facts, Findings, resolved
+from penstock.guard.finding import Facts, Finding, Findings, resolved
 from penstock.guard.hidden import hidden
 from penstock.guard.iban import IBAN_RULE
 from penstock.guard.instructions import INSTRUCTION_RULE
@@ -16,12 +16,12 @@ _GATE = Gate((*SECRET_RULES, *NETWORK_RULES, IBAN_RULE, *DOCUMENT_RULES, DIGIT_R
 
 def screen(text: str) -> Findings:
     """Everything that is found, with places in `text` itself, whatever look-alikes and unseen characters it has."""
-    return screen_view(View(text))
+    return resolved(candidates(View(text)))
 
 
-def screen_view(view: View) -> Findings:
-    """The same of a view that is at hand."""
-    return resolved((*_GATE.findings(view), *hidden(view.text)))
+def candidates(view: View) -> tuple[Finding, ...]:
+    """The same before it is settled which of two overlapping findings stands."""
+    return (*_GATE.findings(view), *hidden(view.text))
 
 
 def facts(text: str) -> Facts:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import re2  # type: ignore[import-untyped]  # it brings no types
 
-from penstock.guard.finding import Facts, Finding, Findings
+from penstock.guard.finding import Facts, Finding, Findings, resolved
 from penstock.guard.hidden import comment_end
 from penstock.guard.redaction import Write, joined, named
 from penstock.guard.rule import options
-from penstock.guard.screening import screen_view
+from penstock.guard.screening import candidates
 from penstock.guard.secret import KEY_HEADER, key_block_open
 from penstock.guard.view import REACH_MAX_CHARS, View
 
@@ -75,10 +75,11 @@ class StreamScreen:
         if len(buffer) == offset:
             return ""
         view = View(buffer)
-        found = screen_view(view)
+        possible = candidates(view)
+        found = resolved(possible)
         ours = [span for span in found.spans if span.end > offset and span.entity in self._entities]
         cut = len(buffer) if ended else max(offset, _settled(view))
-        cut = _before_straddling(ours, cut)
+        cut = _before_straddling([span for span in possible if span.entity in self._entities], cut)
         if len(buffer) - cut > self._held_max:
             cut = self._forced(ours, len(buffer))
         passed = self._written(buffer, ours, offset, cut)
@@ -125,9 +126,9 @@ def _settled(view: View) -> int:
     return settled
 
 
-def _before_straddling(ours: Sequence[Finding], cut: int) -> int:
+def _before_straddling(possible: Sequence[Finding], cut: int) -> int:
     """The cut, moved in front of every finding that it would go through."""
-    for span in reversed(ours):
+    for span in sorted(possible, reverse=True):
         if span.start < cut < span.end:
             cut = span.start
     return cut
