@@ -34,6 +34,7 @@ from services.router import main as router_main
 from tests.support.eventually import eventually
 from tests.support.model_server import Line, ModelServer, Received, json, model_server
 from tests.support.nats_server import NatsServer
+from tests.support.policies import written
 from tests.support.valkey_server import ValkeyServer
 
 
@@ -139,7 +140,9 @@ class Plane:
 
 
 @pytest.fixture
-async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[Plane]:
+async def plane(
+    broker: NatsServer, valkey: ValkeyServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Plane]:
     """Policy runs and alice of acme is logged in; the test starts the context service, with a router or without."""
     bus = await Bus.connect(BusConfig(url=broker.url, principal="orchestrator"))
     await bus.prepare()
@@ -150,6 +153,8 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
         reload_every_s=0.02,
         drain_s=2.0,
     )
+    if marked := request.node.get_closest_marker("policies"):
+        settings = msgspec.structs.replace(settings, bundle_dir=written(tmp_path / "policies", marked.args[0]))
     silent: list[str] = []
     async with model_server() as server, running(policy_main.build, settings, "policy", log=Log(silent.append)):
         made = Plane(bus, broker, valkey, server, tmp_path)

@@ -30,6 +30,7 @@ from services.router.main import build
 from tests.support.eventually import eventually
 from tests.support.model_server import ModelServer, model_server
 from tests.support.nats_server import NatsServer
+from tests.support.policies import written
 from tests.support.valkey_server import ValkeyServer
 
 Json = dict[str, object]
@@ -184,6 +185,8 @@ async def plane(
         drain_s=2.0,
     )
     settings = msgspec.structs.replace(settings, **getattr(request, "param", {}))
+    if marked := request.node.get_closest_marker("policies"):
+        settings = msgspec.structs.replace(settings, bundle_dir=written(tmp_path / "policies", marked.args[0]))
     silent: list[str] = []
     async with model_server() as server, running(policy_main.build, settings, "policy", log=Log(silent.append)):
         made = Plane(bus, broker, valkey, server, tmp_path)

@@ -31,6 +31,7 @@ from services.tool_executor.config import Config
 from services.tool_executor.main import build
 from tests.support.eventually import eventually
 from tests.support.nats_server import NatsServer
+from tests.support.policies import written
 from tests.support.valkey_server import ValkeyServer
 
 Json = dict[str, object]
@@ -162,7 +163,9 @@ class Plane:
 
 
 @pytest.fixture
-async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[Plane]:
+async def plane(
+    broker: NatsServer, valkey: ValkeyServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Plane]:
     """Policy runs and alice of acme is logged in; the test writes tools and starts the executor."""
     bus = await Bus.connect(BusConfig(url=broker.url, principal="orchestrator"))
     await bus.prepare()
@@ -173,6 +176,8 @@ async def plane(broker: NatsServer, valkey: ValkeyServer, tmp_path: Path) -> Asy
         reload_every_s=0.02,
         drain_s=2.0,
     )
+    if marked := request.node.get_closest_marker("policies"):
+        settings = msgspec.structs.replace(settings, bundle_dir=written(tmp_path / "policies", marked.args[0]))
     silent: list[str] = []
     async with counter() as site, running(policy_main.build, settings, "policy", log=Log(silent.append)):
         made = Plane(bus, broker, valkey, site, tmp_path)
