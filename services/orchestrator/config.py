@@ -15,7 +15,8 @@ class Config(KitConfig, frozen=True, kw_only=True):
     agents_check_every_s: how often the file is looked at for a change.
     runs_active_max: runs that this worker carries out at once; admissions_max: jobs that it admits at once.
     deposits_max: published jobs that are being stored at once; deposits_waiting_max_bytes: of those that wait for it,
-    beyond which a publisher is refused.
+    beyond which a publisher is refused; deposits_tenant_per_minute_max: jobs that one tenant may publish to this
+    process, beyond which it is told to come again later.
     requests_max: requests of its endpoints that it answers at once, of each.
     job_deadline_s: for a job that names no deadline of its own, from its submission.
     step_tries_max: tries of one step for failures that had no effect; step_unsure_tries_max: for those that may
@@ -41,6 +42,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     admissions_max: Count = 64
     deposits_max: Count = 64
     deposits_waiting_max_bytes: Count = 64 * 1024 * 1024
+    deposits_tenant_per_minute_max: Count = 6000
     requests_max: Count = 256
     job_deadline_s: Annotated[float, Meta(gt=0)] = 3600.0
     step_tries_max: Count = 12

@@ -132,7 +132,9 @@ def _handlers(
 
 
 def _keep(config: Config, parts: Parts) -> Keep:
-    limits = KeptLimits(config.kept_streams_max, config.kept_stream_max_bytes, config.kept_sign_s)
+    limits = KeptLimits(
+        config.kept_streams_max, config.kept_stream_max_bytes, config.kept_sign_s, config.kept_tenant_max_bytes
+    )
     return Keep(parts.bus, limits, parts.log)
 
 

@@ -38,6 +38,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     responses_tenant_max_bytes: those of one tenant, as they are packed; responses_history_max_bytes,
     responses_turns_max: of one conversation, unpacked.
     kept_streams_max: streamed answers that are kept for readers who come back, at once; kept_stream_max_bytes: of each;
+    kept_tenant_max_bytes: of all those of one tenant that this process keeps; more are not kept, which their heads say;
     kept_sign_s: how often one that is silent says that it is alive; kept_silence_s: after so long without a sign its
     router counts as lost.
     """
@@ -81,5 +82,6 @@ class Config(KitConfig, frozen=True, kw_only=True):
     responses_turns_max: Count = 1_000
     kept_streams_max: Count = 256
     kept_stream_max_bytes: Bytes = 4 * 1024 * 1024
+    kept_tenant_max_bytes: Bytes = 32 * 1024 * 1024
     kept_sign_s: Annotated[float, Meta(gt=0)] = 3.0
     kept_silence_s: Annotated[float, Meta(gt=0)] = 10.0

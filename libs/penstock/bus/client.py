@@ -114,12 +114,15 @@ class Bus:
         slots: int,
         waiting_max_bytes: int,
         around: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+        tenant_per_minute_max: int = 0,
     ) -> Depositing[Body]:
         """Stores what is published at `endpoint`, unread, as tasks of `work`, and answers as a stream would.
 
         The publisher's `Nats-Msg-Id` holds within its tenant. Without a reply subject it is stored all the same.
         """
-        depositing = Depositing(self.connection, self.jetstream, endpoint, work, slots, waiting_max_bytes, around)
+        depositing = Depositing(
+            self.connection, self.jetstream, endpoint, work, slots, waiting_max_bytes, around, tenant_per_minute_max
+        )
         await depositing.start()
         return depositing
 

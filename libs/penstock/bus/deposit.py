@@ -18,6 +18,7 @@ from penstock.bus.connection import Connection, Subscription
 from penstock.bus.headers import failure_headers, meta_headers, read_failure
 from penstock.bus.jetstream import MESSAGE_ID, ApiError, JetStream, Refused
 from penstock.bus.message import Message
+from penstock.bus.pace import Pace
 from penstock.bus.serve import REPLY_WAIT_S, answerable
 from penstock.contracts import meta as names
 from penstock.contracts.endpoint import TENANT_CLIENT, Call, Work
@@ -50,6 +51,7 @@ _NUMBERS = {
     Code.INVALID: (400, _BAD_REQUEST),
     Code.TOO_LARGE: (400, 10054),
     Code.OVERLOADED: (503, 10077),
+    Code.RATE_LIMITED: (429, 10077),
     Code.UNAVAILABLE: (503, 10008),
     Code.DEADLINE: (503, 10008),
 }
@@ -74,7 +76,8 @@ class WrongStream(Failure):
 
 class Depositing(Generic[Body]):
     """Takes in what is published at one endpoint. What comes waits, in order, until one of `slots` is free; beyond
-    `waiting_max_bytes` it is refused. `around` surrounds each one (the caller's counting)."""
+    `waiting_max_bytes` it is refused, and so is what a tenant hands in beyond `tenant_per_minute_max`, before it can
+    take anybody else's room. `around` surrounds each one (the caller's counting)."""
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class Depositing(Generic[Body]):
         slots: int,
         waiting_max_bytes: int,
         around: Callable[[], AbstractContextManager[object]],
+        tenant_per_minute_max: int = 0,
     ) -> None:
         self._connection = connection
         self._jetstream = jetstream
@@ -94,6 +98,7 @@ class Depositing(Generic[Body]):
         self._slots = slots
         self._waiting_max_bytes = waiting_max_bytes
         self._around = around
+        self._pace = Pace(tenant_per_minute_max)
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._running: set[asyncio.Task[None]] = set()
@@ -129,16 +134,29 @@ class Depositing(Generic[Body]):
         if message.reply and not answerable(self._endpoint.subject, message, tenants=self._tenants):
             return
         if self._waiting_bytes + _size(message) > self._waiting_max_bytes:
-            self._turn_away(message)
+            self._turn_away(
+                message, Failure(Code.OVERLOADED, "maximum of waiting messages exceeded", retry_after_s=1.0)
+            )
+            return
+        wait_s = self._pace.wait_s(self._tenant(message), asyncio.get_running_loop().time())
+        if wait_s:
+            self._turn_away(message, Failure(Code.RATE_LIMITED, "too many a minute", retry_after_s=wait_s))
             return
         self._waiting_bytes += _size(message)
         self._waiting.append(message)
         self._fill()
 
-    def _turn_away(self, message: Message) -> None:
+    def _tenant(self, message: Message) -> str:
+        """As the broker lets the publisher say it."""
+        try:
+            return self._endpoint.subject.parse(message.subject).get("tenant", "")
+        except ValueError:
+            return ""  # refused when its turn comes
+
+    def _turn_away(self, message: Message, why: Failure) -> None:
         try:
             with self._around():
-                raise Failure(Code.OVERLOADED, "maximum of waiting messages exceeded", retry_after_s=1.0)
+                raise why
         except Failure as failure:
             self._tell(message, *_refusal(failure))
 
@@ -217,7 +235,7 @@ async def hand_in(
         if names.ERROR_CODE not in message.headers:
             return decode(Queued, message.data)
         told = read_failure(message.data)
-        if told.code is Code.OVERLOADED:
+        if told.code in (Code.OVERLOADED, Code.RATE_LIMITED):
             raise told
         await patience.after(told)
 

@@ -213,12 +213,20 @@ class Working(Generic[Body]):
 class Depositing(Generic[Body]):
     """Tasks that are published at a Call's subject, and stored as they are for a Work."""
 
-    def __init__(self, endpoint: Call[Body, Queued], work: Work[Body], slots: int, waiting_max_bytes: int) -> None:
+    def __init__(
+        self,
+        endpoint: Call[Body, Queued],
+        work: Work[Body],
+        slots: int,
+        waiting_max_bytes: int,
+        tenant_per_minute_max: int,
+    ) -> None:
         self.endpoint = endpoint
         self.name = endpoint.subject.wildcard
         self._work = work
         self._slots = slots
         self._waiting_max_bytes = waiting_max_bytes
+        self._tenant_per_minute_max = tenant_per_minute_max
         self._depositing: Deposits[Body] | None = None
 
     async def start(self, hosting: Hosting) -> None:
@@ -228,6 +236,7 @@ class Depositing(Generic[Body]):
             slots=self._slots,
             waiting_max_bytes=self._waiting_max_bytes,
             around=hosting.handling.deposit(self.endpoint),
+            tenant_per_minute_max=self._tenant_per_minute_max,
         )
 
     async def stop(self, finish_s: float) -> None:
@@ -309,11 +318,17 @@ def work(
 
 
 def deposit(
-    endpoint: Call[Body, Queued], work: Work[Body], *, slots: int = SLOTS, waiting_max_bytes: int = WAITING_MAX_BYTES
+    endpoint: Call[Body, Queued],
+    work: Work[Body],
+    *,
+    slots: int = SLOTS,
+    waiting_max_bytes: int = WAITING_MAX_BYTES,
+    tenant_per_minute_max: int = 0,
 ) -> Endpoint:
     """Takes in what is published at `endpoint`, unread, as tasks of `work`, and answers as JetStream does. At most
-    `slots` are being stored at once; the others wait in memory, up to `waiting_max_bytes` of them."""
-    return Depositing(endpoint, work, slots, waiting_max_bytes)
+    `slots` are being stored at once; the others wait in memory, up to `waiting_max_bytes` of them. A tenant may hand in
+    `tenant_per_minute_max` (0: any number)."""
+    return Depositing(endpoint, work, slots, waiting_max_bytes, tenant_per_minute_max)
 
 
 def edge(name: str, serve: Callable[[asyncio.Event], Awaitable[None]]) -> Endpoint:

@@ -12,6 +12,7 @@ from penstock.contracts.llm import CompletionEnd, KeptFrame, KeptOpening, Served
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import LLM_KEPT
 from penstock.kit.log import Log
+from services.router.streams.holdings import Holdings
 from services.router.streams.numbered import numbered
 
 PIECE_EVERY_S = 0.2
@@ -25,11 +26,12 @@ CLOSE_S = 1.0
 
 class KeptLimits(msgspec.Struct, frozen=True):
     """`streams_max` at once; `stream_max_bytes`: of each, above it the rest is not kept; `sign_s`: how often one that
-    is silent says that it is alive."""
+    is silent says that it is alive; `tenant_max_bytes`: of all streams of one tenant, for as long as they are kept."""
 
     streams_max: int
     stream_max_bytes: int
     sign_s: float
+    tenant_max_bytes: int
 
 
 class KeptStream:
@@ -70,6 +72,11 @@ class KeptStream:
     def opened(self) -> bool:
         """Whether anything is kept."""
         return bool(self.id)
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+        return self._tenant
 
     @property
     def tokens(self) -> Mapping[str, str]:
@@ -117,15 +124,21 @@ class KeptStream:
         size = len(event)
         self._left_bytes -= size
         if self._left_bytes < 0 or size > EVENT_MAX_BYTES:
-            self._flush()
-            self._broken = True
-            too_large = Failure(Code.TOO_LARGE, "the answer is too large to be kept whole")
-            self._put(KeptFrame(self._first, failure=too_large.body()))
+            self._break(Failure(Code.TOO_LARGE, "the answer is too large to be kept whole"))
+            return
+        if not self._keep.holds(self._tenant, size):
+            self._break(Failure(Code.OVERLOADED, "too much of this tenant's streams is kept already"))
             return
         if self._size + size > PIECE_MAX_BYTES:
             self._flush()
         self._piece.append(event)
         self._size += size
+
+    def _break(self, why: Failure) -> None:
+        """What comes after is not kept, and whoever asks for it is told why."""
+        self._flush()
+        self._broken = True
+        self._put(KeptFrame(self._first, failure=why.body()))
 
     def _flush(self) -> None:
         if self._piece:
@@ -146,15 +159,22 @@ class Keep:
         self.limits = limits
         self._bus = bus
         self._log = log
+        self._holdings = Holdings(limits.tenant_max_bytes, LLM_KEPT.store.max_age_s)
         self._open: set[KeptStream] = set()
         self._ending: set[asyncio.Task[None]] = set()
 
     def takes(self, stream: KeptStream) -> bool:
-        """One more, if there is room."""
-        if len(self._open) >= self.limits.streams_max:
+        """One more, if there is room, for its tenant too."""
+        full = self._holdings.full(stream.tenant, asyncio.get_running_loop().time())
+        if full or len(self._open) >= self.limits.streams_max:
+            self._log.warning("a stream is not kept: there is no room", tenant=stream.tenant, for_tenant=full)
             return False
         self._open.add(stream)
         return True
+
+    def holds(self, tenant: str, size: int) -> bool:
+        """So many bytes more of this tenant's, if it may have them."""
+        return self._holdings.take(tenant, size, asyncio.get_running_loop().time())
 
     def put(self, stream: KeptStream, frame: KeptFrame) -> None:
         """On its way to the store; nobody waits for it."""

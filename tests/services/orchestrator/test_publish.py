@@ -317,6 +317,22 @@ async def test_above_the_bound_of_what_waits_a_publisher_is_refused(
         assert await stored(peers) == 1
 
 
+async def test_a_tenant_that_publishes_too_fast_is_told_when_to_come_again_and_nobody_else_is(
+    peers: Peers, start: Start, stream: JetStreamContext, client: Client
+) -> None:
+    async with start(deposits_tenant_per_minute_max=2):
+        for id in ("job_a", "job_b"):
+            await stream.publish(SUBJECT, body(id))
+        reply = await client.request(SUBJECT, body("job_c"), timeout=5)
+        failure = read_failure(reply.data)
+        assert failure.code is Code.RATE_LIMITED
+        assert 20 < failure.retry_after_s <= 30
+        with pytest.raises(nats.js.errors.APIError) as refused:
+            await stream.publish(SUBJECT, body("job_c"))
+        assert refused.value.code == 429
+        assert await stored(peers) == 2
+
+
 async def test_a_crowd_of_empty_messages_is_bounded_too(peers: Peers, start: Start, client: Client) -> None:
     async with start(deposits_max=1, deposits_waiting_max_bytes=20_000) as host:
         for _ in range(2000):

@@ -95,6 +95,21 @@ async def test_a_finished_stream_is_replayed(plane: Plane) -> None:
     assert (nothing.text, nothing.end is not None) == (b"", True)
 
 
+async def test_a_tenant_that_has_too_much_kept_gets_its_streams_all_the_same_and_they_are_not_kept(
+    plane: Plane,
+) -> None:
+    long = "x" * 1100
+    plane.server.script(streamed(long), streamed("y"))
+    async with plane.router(kept_tenant_max_bytes=1024):
+        async with reading(plane, resumable=True) as reader:
+            await reader.has(b"[DONE]")
+            broken = reader.heard.stream
+        assert broken
+        with pytest.raises(Failure) as caught:
+            await resume(plane, broken, 0)
+        assert caught.value.code is Code.OVERLOADED
+        assert long.encode() in reader.heard.text
+
 async def test_a_stream_that_failed_fails_for_who_comes_back_too(plane: Plane) -> None:
     plane.server.script(events(ROLE, chunk({"content": "a1"}), error_event("overloaded"), pause_s=0.02))
     async with plane.router(), reading(plane, resumable=True) as reader:
