@@ -9,14 +9,13 @@ from starlette.requests import HTTPConnection
 from penstock.bus import Bus
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.governance import POLICY_AUTHENTICATE
-from penstock.contracts.keys import PREFIX
+from penstock.contracts.keys import scheme_of
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Authenticate, Identity
 from penstock.kit.clock import Clock
 from penstock.kit.identity import Identities
 
-API_KEY, OIDC = "api_key", "oidc"
-CREDENTIAL_MAX_CHARACTERS = 4096
+CREDENTIAL_MAX_CHARACTERS = 8192
 EXPIRY_MARGIN_S = 30.0
 """A token is not handed on when it may run out under way."""
 
@@ -43,11 +42,6 @@ def credential_of(request: HTTPConnection) -> str:
     if len(credential) > CREDENTIAL_MAX_CHARACTERS:
         raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
     return credential
-
-
-def scheme_of(credential: str) -> str:
-    """What it has the form of: one of our keys, or a token that somebody else signed."""
-    return OIDC if credential.count(".") == 2 and not credential.startswith(PREFIX + "_") else API_KEY
 
 
 class Authenticator:

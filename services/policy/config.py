@@ -26,6 +26,10 @@ class Config(KitConfig, frozen=True, kw_only=True):
     obligations: names of obligations that the services of this plane carry out; a policy with another one denies.
     reload_every_s: how often policies, keys and limits are looked at; a change is in force after at most two looks.
     token_lifetime_s: of the token that an API key is exchanged for; run_lifetime_max_s: of a run's token.
+    providers_file: identity providers whose tokens are taken; "" is identity.yaml beside the keys. It need not exist.
+    jwks_fetch_s: how long a provider may take to show its keys; jwks_renew_s: how old they are when they are fetched
+    again, jwks_stale_max_s: how old at most, while the provider cannot be asked; jwks_again_s: a provider is asked at
+    most once in so long, however many unknown keys are named.
     key_lifetime_max_s: of a key that is made through the plane; key_grace_max_s: how long the secret before a rotation
     may be good.
     depth_max: how many agents may act one for another.
@@ -76,6 +80,11 @@ class Config(KitConfig, frozen=True, kw_only=True):
     reload_every_s: Annotated[float, Meta(gt=0, le=60)] = 0.4
     token_lifetime_s: Annotated[float, Meta(ge=10, le=3600)] = 900.0
     run_lifetime_max_s: Annotated[float, Meta(ge=10, le=7 * 24 * 3600)] = 24 * 3600.0
+    providers_file: str = ""
+    jwks_fetch_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    jwks_renew_s: Annotated[float, Meta(ge=1)] = 600.0
+    jwks_stale_max_s: Annotated[float, Meta(ge=1, le=7 * 24 * 3600)] = 24 * 3600.0
+    jwks_again_s: Annotated[float, Meta(ge=0.1)] = 10.0
     key_lifetime_max_s: Annotated[float, Meta(ge=60)] = 366 * 24 * 3600.0
     key_grace_max_s: Annotated[float, Meta(ge=0)] = 7 * 24 * 3600.0
     depth_max: Annotated[int, Meta(ge=1, le=16)] = 8

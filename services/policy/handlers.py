@@ -3,6 +3,7 @@
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
 from penstock.contracts.jobs import TokenReply, TokenRequest
+from penstock.contracts.keys import API_KEY, OIDC, scheme_of
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import (
     Authenticate,
@@ -13,6 +14,7 @@ from penstock.contracts.policy import (
     Question,
     Questions,
 )
+from penstock.kit.boundary import refusal_of
 from penstock.kit.clock import Clock
 from penstock.kit.identity import Claims, Identities
 from penstock.kit.revocations import KEY
@@ -24,6 +26,7 @@ from services.policy.delegation.grants import (
     delegation_attempt,
     narrowed,
     of_key,
+    of_person,
 )
 from services.policy.evaluate import Evaluator
 from services.policy.identity.keys import ApiKey
@@ -31,6 +34,7 @@ from services.policy.identity.tokens import Signer
 from services.policy.money.accounts import Accounts
 from services.policy.money.balance import remaining
 from services.policy.money.limits import Pot
+from services.policy.oidc.sign_in import SignIn
 from services.policy.rulebook import Rulebook
 
 
@@ -43,6 +47,7 @@ class Handlers:
         evaluator: Evaluator,
         accounts: Accounts,
         signer: Signer,
+        sign_in: SignIn,
         identities: Identities,
         clock: Clock,
         config: Config,
@@ -51,22 +56,23 @@ class Handlers:
         self._evaluator = evaluator
         self._accounts = accounts
         self._signer = signer
+        self._sign_in = sign_in
         self._identities = identities
         self._clock = clock
         self._config = config
 
     async def authenticate(self, request: Authenticate, meta: Meta) -> Identity:
-        """An API key for a token. UNAUTHENTICATED is the same for a key that is unknown, wrong, expired or revoked."""
-        if request.scheme != "api_key":
+        """An API key, or a token of an identity provider, for a token of ours. UNAUTHENTICATED is the same for a key
+        that is unknown, wrong, expired or revoked."""
+        if request.scheme not in (API_KEY, OIDC):
             raise Failure(Code.INVALID, "this kind of credential is not known", param="scheme")
-        return self._signed(self._key(request.credential))
+        return await self._exchanged(request.credential, request.scheme)
 
     async def token(self, request: TokenRequest, meta: Meta) -> TokenReply:
         """The same for a tenant's own client; another tenant's key is as good as none."""
-        key = self._key(request.api_key)
-        if key.tenant != meta.tenant:
+        identity = await self._exchanged(request.api_key, scheme_of(request.api_key))
+        if identity.tenant != meta.tenant:
             raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
-        identity = self._signed(key)
         return TokenReply(identity.token, identity.tenant, identity.expires)
 
     async def evaluate(self, request: Question, meta: Meta) -> Decision:
@@ -86,9 +92,9 @@ class Handlers:
         child = narrowed(parent, request, remaining, now, self._config.run_lifetime_max_s, key.expires if key else 0.0)
         question = delegation(request, delegation_attempt(parent, request))
         decision = await self._evaluator.evaluate(question, parent, meta)
-        if not decision.decision:
-            reasons = tuple(reason.text for reason in decision.context.reasons)
-            raise Failure(Code.DENIED, "; ".join(reasons), decision=decision.context.id, reasons=reasons)
+        refusal = refusal_of(decision)
+        if refusal is not None:
+            raise refusal
         return self._signer.sign(child)
 
     def _key(self, credential: str) -> ApiKey:
@@ -98,9 +104,11 @@ class Handlers:
             raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
         return key
 
-    def _signed(self, key: ApiKey) -> Identity:
-        claims = of_key(key, self._clock.now(), self._config.token_lifetime_s, new_id("txn"))
-        return self._signer.sign(claims)
+    async def _exchanged(self, credential: str, scheme: str) -> Identity:
+        now, lifetime_s, txn = self._clock.now(), self._config.token_lifetime_s, new_id("txn")
+        if scheme == OIDC:
+            return self._signer.sign(of_person(await self._sign_in.person(credential), now, lifetime_s, txn))
+        return self._signer.sign(of_key(self._key(credential), now, lifetime_s, txn))
 
     async def _remaining(self, parent: Claims, request: Delegate, pots: tuple[Pot, ...]) -> Remaining:
         """What the narrowest of the parent's accounts has left, where the child wants a slice of it."""

@@ -24,6 +24,7 @@ from services.policy.identity.part import KeyPart
 from services.policy.identity.publish_key import publish
 from services.policy.identity.tokens import signer_at
 from services.policy.money.part import Money
+from services.policy.oidc.part import SignOn
 from services.policy.publishing.part import Publishing
 from services.policy.rulebook import rulebook
 from services.policy.upkeep import Every
@@ -40,11 +41,14 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     await published()
     keys = KeyPart(config, parts, rules.keys, lambda: rules.key_file)
     await keys.load()
+    sign_on = SignOn(config, parts)
     money = Money(config, parts)
     approvals = Approvals(config, parts)
     evaluator = Evaluator(rules, money.accounts, approvals.holding, parts.recorder, parts.clock, parts.metrics, config)
     admin = Admin(evaluator, parts.recorder, parts.identities, parts.clock, frozenset(config.operator_tenants))
-    handlers = Handlers(rules, evaluator, money.accounts, signer, parts.identities, parts.clock, config)
+    handlers = Handlers(
+        rules, evaluator, money.accounts, signer, sign_on.sign_in, parts.identities, parts.clock, config
+    )
     many, few = config.evaluate_in_flight_max, config.calls_in_flight_max
     endpoints = [
         answer(POLICY_EVALUATE, handlers.evaluate, in_flight_max=many),
@@ -64,6 +68,7 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         approvals.watch,
         *money.background(),
         *keys.background(),
+        *sign_on.background(),
         *publishing.background(),
         *answering(config, parts, lambda: rules.keys),
     ]
@@ -71,6 +76,7 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         yield Service(POLICY, endpoints, background=background)
     finally:
         await money.close()
+        await sign_on.close()
 
 
 def main() -> NoReturn:

@@ -9,6 +9,8 @@ import secrets
 import msgspec
 
 PREFIX = "psk"
+API_KEY, OIDC = "api_key", "oidc"
+"""Schemes of credentials."""
 
 
 def new_secret() -> str:
@@ -24,6 +26,11 @@ def digest_of(secret: str) -> str:
 def credential(key_id: str, secret: str) -> str:
     """The key as its owner holds it: `psk_<key id>_<secret>`."""
     return f"{PREFIX}_{key_id}_{secret}"
+
+
+def scheme_of(text: str) -> str:
+    """What a credential has the form of: one of our keys, or a token that somebody else signed."""
+    return OIDC if text.count(".") == 2 and not text.startswith(PREFIX + "_") else API_KEY
 
 
 class Revocation(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,7 +16,8 @@ NO_INPUT = msgspec.Raw(b"")
 
 
 class Authenticate(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An inbound credential. `scheme`: `api_key`. It goes no further than the policy service and is never logged."""
+    """An inbound credential. `scheme`: `api_key`, or `oidc` for an identity provider's token. It goes no further
+    than the policy service and is never logged."""
 
     credential: str
     scheme: str = "api_key"
