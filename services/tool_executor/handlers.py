@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import new_id
 from penstock.contracts.meta import Meta
-from penstock.contracts.policy import NO_INPUT, ActionName, Entity, Fact, Question
+from penstock.contracts.policy import INPUT_MAX_BYTES, NO_INPUT, ActionName, Entity, Fact, Question
 from penstock.contracts.tools import ToolCall, ToolList, ToolListRequest, ToolResult
 from penstock.kit.boundary import Action, Boundary, Settlement
 from penstock.kit.clock import Clock
@@ -197,9 +197,7 @@ class Handlers:
                 await (self._ledger.give_up(claim) if unknown else self._ledger.free(claim))
 
 
-def _question(
-    tool: Tool, facts: dict[str, Fact], arguments_digest: str, arguments: Arguments | None
-) -> Question:
+def _question(tool: Tool, facts: dict[str, Fact], arguments_digest: str, arguments: Arguments | None) -> Question:
     """`arguments`: as policies may look at them; None where a tool is only listed."""
     return Question(
         ActionName("tool.call"),
@@ -208,8 +206,15 @@ def _question(
         context=facts,
         arguments_digest=arguments_digest,
         outcome_due_s=tool.entry.timeout_s + _OUTCOME_MARGIN_S,
-        input=NO_INPUT if arguments is None else Raw(encode(arguments)),
+        input=_input(arguments),
     )
+
+
+def _input(arguments: Arguments | None) -> Raw:
+    if arguments is None:
+        return NO_INPUT
+    encoded = encode(arguments)
+    return Raw(encoded) if len(encoded) <= INPUT_MAX_BYTES else NO_INPUT
 
 
 def _call(tool: Tool, request: ToolCall, meta: Meta, arguments_digest: str) -> Call:

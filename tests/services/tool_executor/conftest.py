@@ -43,6 +43,7 @@ class Counter:
     def __init__(self) -> None:
         self.port = 0
         self.visits = 0
+        self.queries: list[dict[str, str]] = []
         self.waiting = 0
         self.left = 0
         self.held = False
@@ -50,6 +51,7 @@ class Counter:
 
     async def hit(self, request: web.Request) -> web.StreamResponse:
         self.visits += 1
+        self.queries.append(dict(request.query))
         visit = self.visits
         if self.held:
             self.waiting += 1
