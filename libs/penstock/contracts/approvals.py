@@ -111,7 +111,7 @@ class ApprovalRef(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
 
 
-class ApprovalAnswer(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class ApprovalAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The same answer of the same person twice is one answer."""
 
     id: str

@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from penstock.contracts import audit, context, jobs, keys, llm, policy, runs, tools
+from penstock.contracts import approvals, audit, context, jobs, keys, llm, policy, runs, tools
 from penstock.contracts.errors import FailureBody, Upstream
 from penstock.contracts.meta import Meta
 
@@ -63,6 +63,7 @@ VIEW = jobs.JobView(
     labels={"team": "north"},
     epoch=4,
     subject="user:alice",
+    approvals=("apr_1",),
 )
 EVENT = jobs.JobEvent(
     job="job_1",
@@ -80,6 +81,7 @@ EVENT = jobs.JobEvent(
     decision="dec_1",
     epoch=4,
     replayed=True,
+    approval="apr_1",
 )
 FRAME = jobs.TokenFrame("job_1", "model-1", 7, "Hel", 1, True)
 SPEC = tools.ToolSpec("order", "Orders an item.", RAW, "idempotent", "http", ("shop", "writes"))
@@ -101,8 +103,42 @@ QUESTION = policy.Question(
 DECISION = policy.Decision(
     False,
     policy.DecisionContext(
-        "dec_1", "hold", "approval_required", (REASON,), "bundle-1", ("log",), 2.5, 900, "acme", "user:alice"
+        "dec_1",
+        "hold",
+        "approval_required",
+        (REASON,),
+        "bundle-1",
+        ("log",),
+        2.5,
+        900,
+        "acme",
+        "user:alice",
+        "apr_1",
+        ("user:bob",),
     ),
+)
+APPROVAL = approvals.Approval(
+    id="apr_1",
+    tenant="acme",
+    state="approved",
+    action="tool.call",
+    resource='Tool::"order"',
+    requester="user:alice",
+    groups=("finance",),
+    digest="0f" * 16,
+    created=1_790_000_000.5,
+    until=1_790_007_200.5,
+    arguments_digest="0f" * 32,
+    chain=("agent:clerk",),
+    key="key1",
+    run="run_1",
+    job="job_1",
+    step="tool-1-1",
+    reasons=("approval by finance is needed",),
+    summary='{"valves":3}',
+    facts={"writes": True},
+    answers=(approvals.Answered("user:bob", True, 1_790_000_060.5, "fine", ("finance",), "key2"),),
+    usable_until=1_790_003_660.5,
 )
 RECORD = audit.Record(
     "dec_1", "policy", audit.DECISION, "2026-11-24T06:00:00.000Z", "acme", RAW, "att_1", "1.0", "application/json"
@@ -241,6 +277,9 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     ),
     runs.StepFailed(n=4, time=5.5, step="model-2", name="chat", error=ERROR, tries=2, next_at=6.5),
     runs.Waiting(n=5, time=6.5, inputs=["approval.a1"], why="approval"),
+    runs.Held(
+        n=5, time=6.5, step="tool-1-1", name="order", approval="apr_1", why="approval by finance", decision="dec_1"
+    ),
     runs.InputTaken(n=6, time=7.5, kind="approval", id="a1", body=RAW),
     runs.Blocked(n=7, time=8.5, reason="poison", detail="five claims"),
     runs.Completed(n=8, time=9.5, output=RAW, usage=USAGE, cost_nano=17, output_blob="blob_1"),
@@ -266,6 +305,30 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     policy.Balance("tenant:acme", 5, 6, 7, 8),
     policy.Balances([policy.Balance("tenant:acme", 5, 6, 7, 8)]),
     policy.Settlement("att_1", USAGE, 17),
+    # approvals
+    APPROVAL.answers[0],
+    APPROVAL,
+    approvals.KeptApproval(APPROVAL, 2, "pending", 1, "att_1", "run_1/tool-1-1", 1),
+    approvals.ApprovalEvent(
+        approval="apr_1",
+        type="approved",
+        time=1_790_000_060.5,
+        action="tool.call",
+        resource='Tool::"order"',
+        requester="user:alice",
+        groups=("finance",),
+        until=1_790_007_200.5,
+        chain=("agent:clerk",),
+        run="run_1",
+        job="job_1",
+        step="tool-1-1",
+        by=("user:bob",),
+        reason="fine",
+    ),
+    approvals.ApprovalListRequest("pending", 20, "apr_0"),
+    approvals.ApprovalPage([APPROVAL], "apr_1"),
+    approvals.ApprovalRef("apr_1"),
+    approvals.ApprovalAnswer("apr_1", "deny", "too much"),
     # audit
     audit.Who("user:alice", ("agent:clerk",), "key1"),
     audit.DecisionRecord(
@@ -288,6 +351,20 @@ ON_THE_WIRE: tuple[Sample, ...] = (
         job="job_1",
         step="tool-1-1",
         traceparent="00-01-02-01",
+        reserved_requests=1,
+        reserved_slots=1,
+        at=1_790_000_000.5,
+        scopes=("tool.call",),
+        tools=("order",),
+        team="north",
+        run="run_1",
+        properties={"effect": "once"},
+        facts={"writes": True},
+        cost_nano=5000,
+        tokens=700,
+        withheld=("input",),
+        approval="apr_1",
+        approvers=("user:bob",),
     ),
     audit.OutcomeRecord(
         decision="dec_1",
@@ -321,48 +398,6 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     audit.Trail([audit.Entry(5, 6, "0f", RECORD)], ("dec_2",), True),
     audit.VerifyRequest(),
     audit.Verified(7, "0f", "example.com/audit", ("leaf 3 is missing",), ("dec_2",)),
-    # keys
-    keys.Revocation("acme", 1_790_000_000.5, "user:alice", "it was lost"),
-    KEY_LIMIT,
-    keys.KeyCreate(
-        "0f" * 32,
-        "nightly",
-        "workload:nightly",
-        "ops",
-        "agent:clerk",
-        ("model.*",),
-        ("search",),
-        (KEY_LIMIT,),
-        1_790_000_000.5,
-    ),
-    keys.KeyRef("abcd1234"),
-    keys.KeyRotate("abcd1234", "0f" * 32, 3600.0),
-    keys.KeyExpire("abcd1234", 1_790_000_000.5),
-    keys.KeyRevoke("abcd1234", True, "it was lost"),
-    keys.KeyListRequest(20, "abcd1234"),
-    KEY_VIEW,
-    keys.KeyPage((KEY_VIEW,), "abcd1234"),
-    keys.KeyRevoked(("abcd1234",), ("abcd5678",)),
-    keys.KeptKey(
-        "abcd1234",
-        "acme",
-        "0f" * 32,
-        "workload:nightly",
-        ("model.*",),
-        ("search",),
-        "ops",
-        "agent:clerk",
-        "nightly",
-        (KEY_LIMIT,),
-        1_790_000_000.5,
-        1_790_000_001.5,
-        1_790_000_002.5,
-        1_790_000_003.5,
-        "1f" * 32,
-        1_790_000_004.5,
-        ("abcd0000",),
-        "abcd0000",
-    ),
     # keys
     keys.Revocation("acme", 1_790_000_000.5, "user:alice", "it was lost"),
     KEY_LIMIT,

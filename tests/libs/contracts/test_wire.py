@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock.contracts import audit, context, errors, jobs, keys, llm, meta, policy, runs, subjects, tools
+from penstock.contracts import approvals, audit, context, errors, jobs, keys, llm, meta, policy, runs, subjects, tools
 from penstock.contracts.endpoint import Bucket, Call, Event, Journal, Stream, Work
 from tests.libs.contracts.samples import ON_THE_WIRE, Sample
 
 GOLDEN = Path(__file__).with_name("golden")
 OLDER = sorted((GOLDEN / "older").glob("*.json"))
-MODULES = (audit, context, errors, jobs, keys, llm, meta, policy, runs, tools)
+MODULES = (approvals, audit, context, errors, jobs, keys, llm, meta, policy, runs, tools)
 TOLERANT = [value for value in ON_THE_WIRE if not isinstance(value, jobs.Job)]
 """A Job refuses fields that it does not know: a misspelt limit of a user must not be ignored."""
 PLAIN = (str, int)
@@ -100,6 +100,7 @@ def test_a_field_of_tomorrow_is_passed_over(value: Sample) -> None:
             "variables",
             "overhead_ms",
             "details",
+            "facts",
             *_raw_fields(type(value)),
         }
     )
@@ -141,7 +142,7 @@ def test_every_type_of_the_table_of_subjects_is_among_them() -> None:
 
 def test_every_event_of_the_journal_is_told_apart_by_its_type() -> None:
     events = [value for value in ON_THE_WIRE if isinstance(value, runs.RunEvent)]
-    assert len(events) == 11
+    assert len(events) == 12
     for event in events:
         assert msgspec.json.decode(golden(event), type=runs.AnyRunEvent) == event
 
