@@ -130,6 +130,11 @@ class Config(KitConfig, frozen=True, kw_only=True):
         """How long after the question a decision may be stored, by any clock."""
         return self.patience_s + self.clocks_apart_s
 
+    @property
+    def token_life_max_s(self) -> float:
+        """Of any token that is signed."""
+        return max(self.run_lifetime_max_s, self.token_lifetime_s)
+
     def signing_key(self, data_dir: Path) -> Path:
         """Where the signing key is."""
         return Path(self.signing_key_file) if self.signing_key_file else data_dir / "policy-signing-key.pem"

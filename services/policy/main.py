@@ -37,7 +37,7 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
     publishing = Publishing(config, parts, rules)
     await publishing.start()
     signer = signer_at(config.signing_key(parts.data_dir))
-    published = partial(publish, parts.bus, parts.identities, signer.public)
+    published = partial(publish, parts.bus, parts.identities, signer.public, parts.clock, config.token_life_max_s)
     await published()
     keys = KeyPart(config, parts, rules.keys, lambda: rules.key_file)
     await keys.load()
@@ -70,7 +70,7 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         *keys.background(),
         *sign_on.background(),
         *publishing.background(),
-        *answering(config, parts, lambda: rules.keys),
+        *answering(config, parts, lambda: rules.keys, sign_on.sign_in),
     ]
     try:
         yield Service(POLICY, endpoints, background=background)

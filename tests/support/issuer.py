@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -39,11 +39,11 @@ class Issuer:
         payload: Json = {"iss": self.url, "aud": "plane", "sub": "alice", "org": "acme", "iat": now, "exp": now + 3600}
         return {name: value for name, value in (payload | claims).items() if value is not None}
 
-    def token(self, header: Json | None = None, /, *, by: str = "", **claims: object) -> str:
-        kid = by or next(reversed(self.keys))
+    def token(self, header: Mapping[str, object] | None = None, /, **claims: object) -> str:
+        kid = next(reversed(self.keys))
         key = self.keys[kid]
         alg = "ES256" if isinstance(key, jwk.ECKey) else "RS256"
-        head = {"alg": alg, "kid": kid, "typ": "JWT"} | (header or {})
+        head = {"alg": alg, "kid": kid, "typ": "JWT"} | dict(header or {})
         registry = jws.JWSRegistry(algorithms=[str(head["alg"])], strict_check_header=False)
         body = json.dumps(self.claims(**claims)).encode()
         return jws.serialize_compact(head, body, key, registry=registry)

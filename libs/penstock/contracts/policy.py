@@ -132,11 +132,13 @@ class Decisions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Key(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A public key in the `keys` bucket: raw Ed25519, base64url, and who signs with it."""
+    """A public key in the `keys` bucket: raw Ed25519, base64url, and who signs with it. `until` (Unix seconds, 0 for
+    ever): nothing that it signed is believed later; who signs with it puts that off."""
 
     kid: str
     public: str
     use: str
+    until: float = 0.0
 
 
 class AccountQuery(msgspec.Struct, frozen=True, omit_defaults=True):

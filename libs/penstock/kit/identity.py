@@ -124,7 +124,7 @@ class Identities:
         self._clock = clock
         self._metrics = metrics
         self._cached_max = cached_max
-        self._keys: dict[str, Ed25519PublicKey] = {}
+        self._keys: dict[str, tuple[Ed25519PublicKey, float]] = {}
         self._cache: OrderedDict[bytes, tuple[str, Claims]] = OrderedDict()
         self._looked_at = float("-inf")
         self._answered = True
@@ -173,7 +173,7 @@ class Identities:
         for entry in await self._bucket.entries():
             public = _public(entry.value)
             if public is not None:
-                keys[entry.key] = public
+                keys[entry.key] = public, entry.value.until
         self._keys = keys
         for digest in [digest for digest, (kid, _) in self._cache.items() if kid not in keys]:
             del self._cache[digest]
@@ -197,8 +197,8 @@ class Identities:
                 raise unavailable from failure
             self._answered = True
             public = None if entry is None else _public(entry.value)
-            if public is not None:
-                self._keys[kid] = public
+            if entry is not None and public is not None:
+                self._keys[kid] = public, entry.value.until
 
     def _cached(self, token: str) -> Claims | None:
         digest = _digest(token)
@@ -232,9 +232,11 @@ class Identities:
         return claims
 
     def _verified(self, token: str, kid: str) -> Claims:
-        key = self._keys.get(kid)
+        key, until = self._keys.get(kid, (None, 0.0))
         if key is None:
             raise _refused("its key is not known")
+        if until and until <= self._clock.now():
+            raise _refused("its key is good no more")
         signed, _, signature = token.rpartition(".")
         try:
             key.verify(_bytes(signature), signed.encode())

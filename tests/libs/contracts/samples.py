@@ -300,7 +300,7 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     DECISION,
     policy.Questions([QUESTION]),
     policy.Decisions([DECISION]),
-    policy.Key("k1", "AAAA", "policy"),
+    policy.Key("k1", "AAAA", "policy", 1_790_000_000.5),
     policy.AccountQuery(),
     policy.Balance("tenant:acme", 5, 6, 7, 8),
     policy.Balances([policy.Balance("tenant:acme", 5, 6, 7, 8)]),

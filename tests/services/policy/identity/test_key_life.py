@@ -51,10 +51,10 @@ class Desk:
     def meta(self) -> Meta:
         return Meta(token=self.token)
 
-    async def create(self, secret: str = "", tenant: str = "acme", **wanted: object) -> tuple[KeyView, str]:
-        secret = secret or new_secret()
+    async def create(self, secret: object = "", tenant: object = "acme", **wanted: object) -> tuple[KeyView, str]:
+        secret = str(secret or new_secret())
         asked = msgspec.convert({"digest": digest_of(secret), **wanted}, KeyCreate)
-        view = await self._bus.call(KEY_CREATE, asked, self.meta, tenant=tenant)
+        view = await self._bus.call(KEY_CREATE, asked, self.meta, tenant=str(tenant))
         return view, credential(view.id, secret)
 
     async def show(self, id: str) -> KeyView:

@@ -1,5 +1,6 @@
 """Tokens as policy signs them: readable by the kit, and by anybody's JWT library."""
 
+import asyncio
 import stat
 import warnings
 from pathlib import Path
@@ -16,8 +17,11 @@ from penstock.contracts.governance import KEYS
 from penstock.kit.clock import SystemClock
 from penstock.kit.identity import Account, Claims, Identities
 from penstock.kit.metrics import Metrics
+from services.policy.identity.publish_key import publish
 from services.policy.identity.tokens import signer_at
 from tests.services.policy.conftest import Plane
+from tests.support.clock import HandClock
+from tests.support.eventually import eventually
 
 CLAIMS = Claims(
     tenant="acme",
@@ -31,6 +35,8 @@ CLAIMS = Claims(
     key="abcd1234",
     accounts=(Account("tenant:acme"), Account("run:run_1", 5, 7)),
     iat=1_800_000_000.0,
+    lineage=("run_0", "run_1"),
+    team="ops",
 )
 
 
@@ -87,3 +93,50 @@ def test_a_token_that_would_be_too_large_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(Failure) as raised:
         signer_at(tmp_path / "key.pem").sign(Claims("acme", "user:alice", 2e9, tools=tools))
     assert raised.value.code is Code.TOO_LARGE
+
+
+async def test_two_signing_keys_are_believed_at_once_and_the_first_no_longer_than_its_tokens(
+    plane: Plane, tmp_path: Path
+) -> None:
+    clock = HandClock(1_800_000_000.0)
+    identities = Identities(plane.bus, clock, Metrics("policy"))
+    tokens = []
+    for name in ("one.pem", "two.pem"):
+        signer = signer_at(tmp_path / name)
+        await publish(plane.bus, identities, signer.public, clock, 100.0)
+        tokens.append(signer.sign(CLAIMS).token)
+    for token in tokens:
+        assert (await identities.verify(token)).sub == "user:alice"
+    clock.move(150)
+    # the first process is gone, the second puts the end of its own key off
+    await publish(plane.bus, identities, signer.public, clock, 100.0)
+    clock.move(51)
+    late = Identities(plane.bus, clock, Metrics("policy"))
+    await late.refresh()
+    with pytest.raises(Failure, match="its key is good no more"):
+        await late.verify(tokens[0])
+    assert (await late.verify(tokens[1])).sub == "user:alice"
+
+
+async def test_a_signing_key_that_is_taken_away_is_believed_no_more_within_moments(
+    plane: Plane, tmp_path: Path
+) -> None:
+    identities = identities_on(plane.bus)
+    signer = signer_at(tmp_path / "key.pem")
+    await publish(plane.bus, identities, signer.public, SystemClock(), 100.0)
+    token = signer.sign(CLAIMS).token
+    watching = asyncio.create_task(identities.watch_keys())
+    assert (await identities.verify(token)).sub == "user:alice"
+    await plane.bus.bucket(KEYS).delete(signer.public.kid)
+
+    async def refused() -> None:
+        try:
+            await identities.verify(token)
+        except Failure as failure:
+            assert failure.code is Code.UNAUTHENTICATED
+            return
+        raise AssertionError("the token is still believed")
+
+    await eventually(refused)
+    watching.cancel()
+    await asyncio.wait({watching})
