@@ -1,24 +1,26 @@
-"""From what a client gives to what it may do on the broker, and whether it may stay. Never logs a key."""
+"""From what a client gives to what it may do on the broker, and whether it may stay. Never logs a credential."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from penstock.bus.callout import Guest
 from penstock.bus.callout_jwt import Knock, Pass
 from penstock.bus.permissions import tenant_grants
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.keys import OIDC, scheme_of
 from penstock.kit.clock import Clock
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
 from services.policy.callout.guesses import Guesses
+from services.policy.callout.holder import Holder, is_person, key_in, of_key, of_person
 from services.policy.config import Config
-from services.policy.identity.keys import ApiKey, key_id_of
+from services.policy.identity.keys import ApiKey, parts_of
 from services.policy.identity.scopes import allows
+from services.policy.oidc.providers import SignedIn
 
 FOLLOW = "job.read"
 """The scope without which a client does not hear of the tenant's jobs: live events ask no policy."""
-NAME = "key."
 NOBODY = ""
 
 
@@ -34,12 +36,13 @@ class Keys(Protocol):
 
 class Door:
     """`keys` gives those in force now; `revoked` whether a key was revoked though it still stands among them, and
-    raises Failure(UNAVAILABLE) when nobody can say."""
+    raises Failure(UNAVAILABLE) when nobody can say; `sign_in` whose token of an identity provider it is."""
 
     def __init__(
         self,
         keys: Callable[[], Keys],
         revoked: Callable[[ApiKey], bool],
+        sign_in: Callable[[str], Awaitable[SignedIn]],
         config: Config,
         clock: Clock,
         metrics: Metrics,
@@ -47,6 +50,7 @@ class Door:
     ) -> None:
         self._keys = keys
         self._revoked = revoked
+        self._sign_in = sign_in
         self._config = config
         self._clock = clock
         self._metrics = metrics
@@ -56,79 +60,89 @@ class Door:
 
     async def decide(self, knock: Knock) -> Pass:
         """Raises Failure UNAUTHENTICATED, the same for every reason; RATE_LIMITED; UNAVAILABLE."""
-        now = self._clock.now()
-        guesser = (knock.host, self._known(key_id_of(knock.credential)))
-        if self._guesses.shut_out(guesser, now):
-            self._metrics.policy_callouts.add("limited")
-            raise Failure(Code.RATE_LIMITED, "too many wrong keys")
         try:
-            key = self._let_in(knock.credential, now)
+            holder = await self._holder(knock)
         except Failure as failure:
-            self._refused(knock, guesser, failure, now)
+            limited = failure.code is Code.RATE_LIMITED
+            self._metrics.policy_callouts.add("limited" if limited else "refused")
             raise
-        self._inside[key.id] += 1
+        now = self._clock.now()
+        self._inside[holder.who] += 1
         self._metrics.policy_callouts.add("admitted")
-        return self._pass(key, now)
+        ends = now + self._config.connection_lifetime_max_s
+        return Pass(
+            name=holder.name,
+            grants=tenant_grants(holder.tenant, hears_events=allows(holder.scopes, FOLLOW)),
+            expires=min(ends, holder.expires) if holder.expires else ends,
+        )
 
     def unwanted(self, guests: Iterable[Guest]) -> list[Guest]:
         """Who has to go, of all who are there. Raises Failure(UNAVAILABLE)."""
         now = self._clock.now()
-        ours = [guest for guest in guests if guest.name.startswith(NAME)]
         self._inside.clear()
         out = []
-        for guest in sorted(ours, key=lambda guest: guest.connection):
-            key = self._keys().usable(guest.name.split(".")[1], now)
-            if key is None or self._over(guest, key, now) or self._too_much(guest, key):
+        for guest in sorted(guests, key=lambda guest: guest.connection):
+            key_id = key_in(guest.name)
+            if not key_id and not is_person(guest.name):
+                continue  # one of the plane's own
+            key = self._keys().usable(key_id, now)
+            gone = bool(key_id) and (key is None or self._over(guest, key, now))
+            holder = Holder(guest.name, guest.name, "", (), 0.0) if key is None else of_key(key)
+            if gone or self._too_much(guest, holder):
                 out.append(guest)
             else:
-                self._inside[key.id] += 1
+                self._inside[holder.who] += 1
         return out
 
     def _over(self, guest: Guest, key: ApiKey, now: float) -> bool:
         """Whether the key was revoked, or the secret that let this one in was replaced and its grace is over."""
-        return self._revoked(key) or (guest.name != _name(key) and key.former_until <= now)
+        return self._revoked(key) or (guest.name != of_key(key).name and key.former_until <= now)
 
-    def _too_much(self, guest: Guest, key: ApiKey) -> bool:
-        if guest.subscriptions > (key.subscriptions_max or self._config.subscriptions_max):
-            self._log.warning("a client subscribes to too much", key=key.id, subscriptions=guest.subscriptions)
+    def _too_much(self, guest: Guest, holder: Holder) -> bool:
+        if guest.subscriptions > (holder.subscriptions_max or self._config.subscriptions_max):
+            self._log.warning("a client subscribes to too much", who=holder.who, subscriptions=guest.subscriptions)
             return True
-        return self._inside[key.id] >= self._connections_max(key)
+        return self._full(holder)
 
-    def _let_in(self, credential: str, now: float) -> ApiKey:
-        key = self._keys().authenticate(credential, now)
-        if self._revoked(key):
-            raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
-        if self._inside[key.id] >= self._connections_max(key):
-            raise Failure(Code.RATE_LIMITED, f"the key {key.id} has all the connections that it may have")
-        return key
+    def _full(self, holder: Holder) -> bool:
+        return self._inside[holder.who] >= (holder.connections_max or self._config.connections_max)
 
-    def _pass(self, key: ApiKey, now: float) -> Pass:
-        """It ends with the key, and in any case some day."""
-        ends = now + self._config.connection_lifetime_max_s
-        return Pass(
-            name=_name(key),
-            grants=tenant_grants(key.tenant, hears_events=allows(key.scopes, FOLLOW)),
-            expires=min(ends, key.expires) if key.expires else ends,
-        )
+    async def _holder(self, knock: Knock) -> Holder:
+        if scheme_of(knock.credential) == OIDC:
+            holder = await self._person(knock)
+        else:
+            holder = self._of_key(knock)
+        if self._full(holder):
+            self._log.warning("a client was turned away: no more connections", host=knock.host, who=holder.who)
+            raise Failure(Code.RATE_LIMITED, "it has all the connections that it may have")
+        return holder
 
-    def _connections_max(self, key: ApiKey) -> int:
-        return key.connections_max or self._config.connections_max
+    async def _person(self, knock: Knock) -> Holder:
+        """Nothing is counted: there is no secret to guess in what somebody else signed."""
+        try:
+            return of_person(await self._sign_in(knock.credential))
+        except Failure as failure:
+            self._log.info("a client was refused", host=knock.host, why=failure.detail)
+            raise
 
-    def _refused(self, knock: Knock, guesser: tuple[str, str], failure: Failure, now: float) -> None:
-        self._metrics.policy_callouts.add("refused")
-        if failure.code is not Code.UNAUTHENTICATED:
-            self._log.warning("a client was turned away", host=knock.host, why=failure.detail)
-            return
-        self._guesses.wrong(guesser, now)
-        limited = self._guesses.shut_out(guesser, now)
-        self._log.info("a client was refused", host=knock.host, key=guesser[1], limited=limited)
+    def _of_key(self, knock: Knock) -> Holder:
+        now = self._clock.now()
+        guesser = (knock.host, self._known(parts_of(knock.credential)[0]))
+        if self._guesses.shut_out(guesser, now):
+            raise Failure(Code.RATE_LIMITED, "too many wrong keys")
+        try:
+            key = self._keys().authenticate(knock.credential, now)
+            if self._revoked(key):
+                raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
+        except Failure as failure:
+            if failure.code is Code.UNAUTHENTICATED:
+                self._guesses.wrong(guesser, now)
+            limited = self._guesses.shut_out(guesser, now)
+            self._log.info("a client was refused", host=knock.host, key=guesser[1], limited=limited, why=failure.detail)
+            raise
+        return of_key(key)
 
     def _known(self, key_id: str) -> str:
         """The id of a key that there is; anything else may be a secret, and whoever makes ids up is one guesser."""
         key = self._keys().get(key_id)
         return NOBODY if key is None else key.id
-
-
-def _name(key: ApiKey) -> str:
-    """Which key, and which of its secrets: those before the last rotation have another name."""
-    return f"{NAME}{key.id}.{int(key.rotated * 1000)}"

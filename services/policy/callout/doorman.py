@@ -18,12 +18,13 @@ from penstock.kit.service import Background, Parts
 from services.policy.callout.door import Door, Keys
 from services.policy.config import Config
 from services.policy.identity.keys import ApiKey
+from services.policy.oidc.sign_in import SignIn
 from services.policy.upkeep import Every
 
 AGAIN_S = 1.0
 
 
-def answering(config: Config, parts: Parts, keys: Callable[[], Keys]) -> list[Background]:
+def answering(config: Config, parts: Parts, keys: Callable[[], Keys], sign_in: SignIn) -> list[Background]:
     """What answers the callout, where the settings say so; `keys` gives those in force."""
     if not config.callout_dir:
         return []
@@ -31,7 +32,8 @@ def answering(config: Config, parts: Parts, keys: Callable[[], Keys]) -> list[Ba
     def revoked(key: ApiKey) -> bool:
         return parts.identities.revocations.refused((KEY + key.id,), key.tenant)
 
-    doorman = Doorman(Door(keys, revoked, config, parts.clock, parts.metrics, parts.log), config, parts)
+    door = Door(keys, revoked, sign_in.person, config, parts.clock, parts.metrics, parts.log)
+    doorman = Doorman(door, config, parts)
     parts.readiness.add("callout", doorman.check)
     return [doorman.run]
 

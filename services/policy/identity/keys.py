@@ -125,11 +125,6 @@ def opened(key: ApiKey | None, secret: str, now: float) -> ApiKey:
     raise Failure(Code.UNAUTHENTICATED, "the API key is not valid")
 
 
-def key_id_of(credential: str) -> str:
-    """Which key it says it is; "" for what has not the form of a key."""
-    return parts_of(credential)[0]
-
-
 def checked(key: ApiKey) -> ApiKey:
     """`key` itself. Raises KeyRefused with a sentence that says what to write."""
     if _ID.match(key.id) is None:

@@ -13,6 +13,7 @@ from penstock.kit.metrics import Metrics
 from services.policy.callout.door import Door
 from services.policy.config import Config
 from services.policy.identity.keys import ApiKey, KeyRing, credential, digest_of
+from services.policy.oidc.providers import Person, SignedIn
 from tests.support.clock import HandClock
 
 NOW = 1_800_000_000.0
@@ -28,15 +29,22 @@ class House:
         self.ring = KeyRing(keys or (KEY,))
         self.revoked: set[str] = set()
         self.blind = False
+        self.people: dict[str, SignedIn] = {}
         self.clock = HandClock(NOW)
         self.lines: list[str] = []
         log = Log(self.lines.append)
-        self.door = Door(lambda: self.ring, self._revoked, config or Config(), self.clock, Metrics("policy"), log)
+        metrics = Metrics("policy")
+        self.door = Door(lambda: self.ring, self._revoked, self._sign_in, config or Config(), self.clock, metrics, log)
 
     def _revoked(self, key: ApiKey) -> bool:
         if self.blind:
             raise Failure(Code.UNAVAILABLE, "nobody can say")
         return key.id in self.revoked
+
+    async def _sign_in(self, token: str) -> SignedIn:
+        if token not in self.people:
+            raise Failure(Code.UNAUTHENTICATED, "the token is refused: its issuer is not known here")
+        return self.people[token]
 
     async def knock(self, given: str, host: str = "10.0.0.1") -> Pass:
         return await self.door.decide(Knock(given, host, "N1", "U1", NOW + 2))
@@ -200,3 +208,35 @@ def test_nobody_is_shown_out_while_nobody_can_say_what_was_revoked() -> None:
     house.blind = True
     with pytest.raises(Failure, match="nobody can say"):
         house.door.unwanted([guest(1)])
+
+
+ALICE = SignedIn(Person("acme", "user:alice", "", ("job.read",), ("*",)), NOW + 300)
+
+
+async def test_somebody_who_signed_in_elsewhere_gets_in_for_as_long_as_that_token_is_good() -> None:
+    house = House()
+    house.people["a.b.c"] = ALICE
+    allowed = await house.knock("a.b.c")
+    assert allowed.expires == NOW + 300
+    assert "penstock.v1.acme.events.*" in allowed.grants.subscribe
+    assert "alice" not in allowed.name
+    assert house.door.unwanted([guest(1, allowed.name)]) == []
+
+
+async def test_a_token_that_nobody_signed_is_refused_and_shuts_nobody_out() -> None:
+    house = House()
+    house.people["a.b.c"] = ALICE
+    for _ in range(30):
+        assert await house.refusal("x.y.z") is Code.UNAUTHENTICATED
+    assert (await house.knock("a.b.c")).expires == NOW + 300
+
+
+async def test_the_connections_of_one_person_are_counted_together_and_not_with_anothers() -> None:
+    house = House(config=Config(connections_max=2))
+    bob = SignedIn(Person("acme", "user:bob", "", (), ("*",)), NOW + 300)
+    house.people |= {"a.b.c": ALICE, "d.e.f": ALICE, "b.o.b": bob}
+    name = (await house.knock("a.b.c")).name
+    assert (await house.knock("d.e.f")).name == name
+    assert await house.refusal("a.b.c") is Code.RATE_LIMITED
+    assert (await house.knock("b.o.b")).name != name
+    assert house.door.unwanted([guest(1, name), guest(3, name), guest(2, name)]) == [guest(3, name)]
