@@ -46,7 +46,7 @@ class Revocation(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-class KeyLimit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class KeyLimit(msgspec.Struct, frozen=True, omit_defaults=True):
     """The most that a key may use, per `period` (as in the limits file); 0 is no limit. Nano-dollars, tokens, actions,
     actions at once."""
 
@@ -58,7 +58,8 @@ class KeyLimit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
 
 
 class KeyCreate(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A key of the caller's tenant, that may do no more than the caller. The same `digest` twice is one key.
+    """A key of the caller's tenant, that may do no more than the caller. The same `digest` twice is one key. Unknown
+    fields are refused: a misspelt bound must not be ignored.
 
     `subject`: user:<name> or workload:<name>, "" is the caller; `team`: "" is the caller's where the subject is too.
     `agent`: agent:<name>, when an agent uses it for the subject. `*` in `scopes` is whatever the caller holds but for
@@ -77,13 +78,13 @@ class KeyCreate(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     expires: float = 0.0
 
 
-class KeyRef(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class KeyRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """One key of the caller's tenant. Another tenant's is simply not found."""
 
     id: str
 
 
-class KeyRotate(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class KeyRotate(msgspec.Struct, frozen=True, omit_defaults=True):
     """A new secret; the one before is good for `grace_s` seconds more. The same `digest` twice is one rotation."""
 
     id: str
@@ -91,14 +92,14 @@ class KeyRotate(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     grace_s: float = 0.0
 
 
-class KeyExpire(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class KeyExpire(msgspec.Struct, frozen=True, omit_defaults=True):
     """The key ends at `at` (Unix seconds), sooner than it would; never later."""
 
     id: str
     at: float
 
 
-class KeyRevoke(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class KeyRevoke(msgspec.Struct, frozen=True, omit_defaults=True):
     """The key and every token that came from it end now. `below`: the keys that were made with it too."""
 
     id: str
@@ -106,7 +107,7 @@ class KeyRevoke(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     reason: str = ""
 
 
-class KeyListRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class KeyListRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Keys in the order of their ids; `after` is the id that ended the page before."""
 
     limit: int = 100
