@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +19,8 @@ from penstock.kit.metrics import Metrics
 from penstock.kit.span import UNTRACED, Kind, Span, Tracer
 from services.gateway import problems
 from services.gateway.auth import Authenticator, credential_of
+from services.gateway.authzen import EVALUATION, EVALUATIONS, configuration
+from services.gateway.authzen import WELL_KNOWN as AUTHZEN
 from services.gateway.config import Config
 from services.gateway.dialects.by_path import dialect_of
 from services.gateway.dialects.dialect import Dialect
@@ -39,6 +42,7 @@ def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
     """Method, path, handler: everything that can be reached from outside. All of it needs a key; what does not,
     because it says how to get one, is in `application`."""
     models, jobs, keys, accounts = handlers.models, handlers.jobs, handlers.keys, handlers.accounts
+    approvals, policies, authzen = handlers.approvals, handlers.policies, handlers.authzen
     return [
         ("GET", "/", handlers.root),
         ("POST", "/v1/chat/completions", models.chat_completions),
@@ -72,6 +76,17 @@ def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
         ("POST", "/v1/keys/{id}/rotate", keys.rotate),
         ("POST", "/v1/keys/{id}/expire", keys.expire),
         ("POST", "/v1/keys/{id}/revoke", keys.revoke),
+        ("POST", "/v1/policy/bundles", policies.publish),
+        ("GET", "/v1/policy/bundles", policies.all),
+        ("GET", "/v1/policy/bundles/{version}", policies.one),
+        ("POST", "/v1/policy/rollback", policies.rollback),
+        ("GET", "/v1/policy/decisions", policies.decisions),
+        ("GET", "/v1/policy/decisions/{id}/explanation", policies.explain),
+        ("POST", EVALUATION, authzen.evaluation),
+        ("POST", EVALUATIONS, authzen.evaluations),
+        ("GET", "/v1/approvals", approvals.all),
+        ("GET", "/v1/approvals/{id}", approvals.one),
+        ("POST", "/v1/approvals/{id}/answer", approvals.answer),
         ("GET", "/v1/accounts", accounts.all),
         ("GET", "/v1/accounts/{name}", accounts.one),
         ("GET", "/v1/accounts/{name}/statement", accounts.statement),
@@ -119,7 +134,7 @@ class Edge:
             credential = credential_of(request)
             identity = await self._authenticator.identify(credential, id)
             meta = meta_of(request, span.meta, identity, self._config.request_timeout_s)
-            status = await handler(Exchange(request, send, meta, dialect, began))
+            status = await handler(Exchange(request, send, meta, dialect, began, identity.subject))
         except Failure as failure:
             status = dialect.status(failure)
             challenge = self.resource.challenge(failure, request.scope["path"], presented=bool(credential))
@@ -182,6 +197,14 @@ def application(
             return await http_error(request, HTTPException(problems.STATUS[failure.code]))
         return Response(document, media_type="application/json", headers={"cache-control": "max-age=300"})
 
+    async def decision_point(request: Request) -> Response:
+        """GET /.well-known/authzen-configuration, where the edge was told its own address"""
+        if not edge.resource.url:
+            return await http_error(request, HTTPException(404))
+        document = msgspec.json.encode(configuration(edge.resource.url))
+        return Response(document, media_type="application/json", headers={"cache-control": "max-age=300"})
+
+    table.append(Route(AUTHZEN, decision_point, methods=["GET"]))
     table += [Route(path, metadata, methods=["GET"]) for path in (WELL_KNOWN, WELL_KNOWN + "/{of:path}")]
     app = Starlette(routes=table, exception_handlers={HTTPException: http_error, Exception: http_error})
     # a redirect would send whoever asked, key in the address and all, to the host that the request names

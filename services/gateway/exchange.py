@@ -15,13 +15,14 @@ from services.gateway.sse import answer
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """`began`: in time.monotonic."""
+    """`began`: in time.monotonic; `subject`: who the credential belongs to, such as `user:alice`."""
 
     request: Request
     send: Send
     meta: Meta
     dialect: Dialect
     began: float
+    subject: str = ""
 
     @property
     def headers(self) -> dict[str, str]:

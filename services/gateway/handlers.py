@@ -2,12 +2,15 @@
 
 from penstock.bus import Bus
 from services.gateway.account_routes import AccountRoutes
+from services.gateway.approval_routes import ApprovalRoutes
+from services.gateway.authzen_routes import AuthzenRoutes
 from services.gateway.config import Config
 from services.gateway.exchange import Exchange
 from services.gateway.intake import Intake
 from services.gateway.job_routes import JobRoutes
 from services.gateway.key_routes import KeyRoutes
 from services.gateway.model_routes import ModelRoutes
+from services.gateway.policy_routes import PolicyRoutes
 
 
 class Handlers:
@@ -19,6 +22,9 @@ class Handlers:
         self.jobs = JobRoutes(bus, config, intake)
         self.keys = KeyRoutes(bus, intake)
         self.accounts = AccountRoutes(bus)
+        self.approvals = ApprovalRoutes(bus, intake)
+        self.policies = PolicyRoutes(bus, intake)
+        self.authzen = AuthzenRoutes(bus, intake)
 
     async def root(self, exchange: Exchange) -> int:
         """GET and HEAD /: some clients try whether there is anybody."""

@@ -85,7 +85,9 @@ class Evaluator:
         self._metrics.decisions.add(question.action.name, decision.context.effect)
         return decision
 
-    async def evaluate_many(self, questions: list[Question], claims: Claims, meta: Meta) -> list[Decision]:
+    async def evaluate_many(
+        self, questions: list[Question], claims: Claims, meta: Meta, *, listing: bool = True
+    ) -> list[Decision]:
         """Each by itself, in order; nothing is reserved, and no outcome will come. For lists of what may be done."""
         if len(questions) > self._config.questions_max:
             raise Failure(Code.TOO_LARGE, f"at most {self._config.questions_max} questions at once")
@@ -95,7 +97,7 @@ class Evaluator:
         key = self._rules.key_of(claims, now)
         bundle = self._rules.bundle
         team = key.team if key else claims.team
-        verdicts = bundle.judge(claims, questions, self._rules.obligations, team, now)
+        verdicts = bundle.judge(claims, questions, self._rules.obligations, team, now, listing=listing)
         decisions: list[Decision] = []
         waiting: list[asyncio.Future[int]] = []
         for question, verdict in zip(questions, verdicts, strict=True):

@@ -80,7 +80,9 @@ class Handlers:
 
     async def evaluations(self, request: Questions, meta: Meta) -> Decisions:
         claims = self._identities.claims(meta)
-        return Decisions(await self._evaluator.evaluate_many(request.evaluations, claims, meta))
+        return Decisions(
+            await self._evaluator.evaluate_many(request.evaluations, claims, meta, listing=not request.strict)
+        )
 
     async def delegate(self, request: Delegate, meta: Meta) -> Identity:
         """A narrower token for a run, with a budget of its own inside the accounts above it. Policies may forbid it."""

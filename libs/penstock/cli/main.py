@@ -7,7 +7,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from penstock.cli import accounts, audit, cancel, chat, demo, doctor, follow, jobs, keys, setup, submit, up, version
+from penstock.cli import (
+    accounts,
+    approvals,
+    audit,
+    cancel,
+    chat,
+    demo,
+    doctor,
+    follow,
+    jobs,
+    keys,
+    policy,
+    setup,
+    submit,
+    up,
+    version,
+)
 from penstock.cli.desk import Desk, Run, UsageError
 from penstock.cli.exits import Exit, epilog, of_failure
 from penstock.cli.screen import Screen
@@ -18,7 +34,23 @@ from penstock.local.layout import FolderInUse, FolderUnusable
 from penstock.local.processes import GaveUp
 from penstock.local.wheels import WheelMissing
 
-COMMANDS = (up, submit, follow, cancel, chat, jobs, accounts, audit, keys, doctor, setup, demo, version)
+COMMANDS = (
+    up,
+    submit,
+    follow,
+    cancel,
+    chat,
+    jobs,
+    approvals,
+    accounts,
+    audit,
+    keys,
+    policy,
+    doctor,
+    setup,
+    demo,
+    version,
+)
 
 
 def parser() -> argparse.ArgumentParser:

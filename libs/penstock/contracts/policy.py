@@ -13,6 +13,8 @@ EffectName = Literal["allow", "deny", "transform", "hold", "shadow"]
 
 
 NO_INPUT = msgspec.Raw(b"")
+INPUT_MAX_BYTES = 64 * 1024
+"""Larger arguments are not sent to policy: rules that would look at them refuse the call."""
 
 
 class Authenticate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -120,9 +122,13 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Questions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A batch, such as a whole list of tools: each is answered by itself and reserves nothing."""
+    """A batch, such as a whole list of tools: each is answered by itself and reserves nothing.
+
+    `strict`: a tool whose arguments a policy looks at is refused where they are missing; a list shows it.
+    """
 
     evaluations: list[Question]
+    strict: bool = False
 
 
 class Decisions(msgspec.Struct, frozen=True, omit_defaults=True):

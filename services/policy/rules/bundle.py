@@ -22,12 +22,14 @@ _TYPE_OF_ACTIONS = "Action"
 
 
 class Asking(msgspec.Struct, frozen=True):
-    """A question, who asks it, of which team, and when (Unix seconds)."""
+    """A question, who asks it, of which team, and when (Unix seconds). `listing`: what may be done is listed; rules
+    about a tool's arguments have no say while there are none."""
 
     claims: Claims
     question: Question
     team: str
     now: float
+    listing: bool = False
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -70,10 +72,17 @@ class Bundle:
         return len(self._remembered)
 
     def judge(
-        self, claims: Claims, questions: Sequence[Question], known: frozenset[str], team: str, now: float
+        self,
+        claims: Claims,
+        questions: Sequence[Question],
+        known: frozenset[str],
+        team: str,
+        now: float,
+        *,
+        listing: bool = False,
     ) -> list[Verdict]:
         """One verdict per question, in order. Never raises for what a question says."""
-        return self.judge_each([Asking(claims, question, team, now) for question in questions], known)
+        return self.judge_each([Asking(claims, question, team, now, listing) for question in questions], known)
 
     def judge_each(self, askings: Sequence[Asking], known: frozenset[str]) -> list[Verdict]:
         """The same for questions of different askers."""
@@ -106,6 +115,8 @@ class Bundle:
         """As Cedar is asked. Raises Unfit."""
         question = asking.question
         kind = self.parsed.inputs.get(question.resource.id) if question.resource.type == "Tool" else None
+        if asking.listing and not bytes(question.input):
+            kind = None
         return in_cedar(self.shape, asking.claims, question, asking.team, asking.now, kind)
 
     def looks_at(self, question: Question, name: str) -> bool:

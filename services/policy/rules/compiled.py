@@ -26,6 +26,7 @@ from services.policy.rules.tool_input import RecordOf, cedar_type, read_tools
 POLICIES_MAX = 1000
 INPUT_TOOLS_MAX = 200
 _INPUT_TYPE = re.compile(r"\btype\s+Input\s*=\s*\{\s*\}\s*;")
+_ACTION = re.compile(r'for policy `policy\d+`, | in context for [\w:]*Action::"[^"]*"')
 _INPUT_FACT = re.compile(r"\binput\s*\?\s*:\s*Input\b")
 
 
@@ -140,7 +141,9 @@ def _misfits(nodes: Mapping[str, pst.Template], schema: cedarpy.Schema) -> list[
     text = "\n".join(str(cedarpy.PolicySet.from_pst(pst.PolicySet({}, {id: node}, ()))) for id, node in nodes.items())
     result = cedarpy.validate_policies(text, schema, release_gil=True)
     names = result.id_annotations_by_policy_id
-    problems = [f"{names.get(e.policy_id, e.policy_id)}: {_short(e.error)}" for e in result.errors]
+    # the same slip is found once for each action that the policy is about
+    found = [f"{names.get(e.policy_id, 'a policy')}: {_ACTION.sub('', _short(e.error))}" for e in result.errors]
+    problems = list(dict.fromkeys(found))
     if not result.validation_passed and not problems:
         problems.append("the policies do not fit the schema")
     return problems

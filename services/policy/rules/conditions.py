@@ -131,6 +131,9 @@ class _Reader:
                 return UNKNOWN if met is None else self.value(then_expr if met else else_expr)
             case pst.Like(base, pattern):
                 return _like(self.value(base), pattern)
+            case pst.Is(base, entity_type, None):
+                uid = _uid(self.value(base))
+                return uid["type"] == str(entity_type) if isinstance(uid, dict) and "type" in uid else UNKNOWN
             case _:
                 return UNKNOWN
 
@@ -170,7 +173,7 @@ def _terms(node: pst.Expr) -> list[pst.Expr]:
             return [node]
         case pst.BinaryOp(_, left, right):
             return [*_terms(left), *_terms(right)]
-        case pst.Like(base, _) | pst.UnaryOp(_, base):
+        case pst.Like(base, _) | pst.UnaryOp(_, base) | pst.Is(base, _, _):
             return _terms(base)
         case pst.Set(elements):
             return [term for one in elements for term in _terms(one)]

@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import is_token
-from penstock.contracts.policy import Fact, Question, Reason
+from penstock.contracts.policy import INPUT_MAX_BYTES, Fact, Question, Reason
 from penstock.contracts.scopes import wanting
 from penstock.kit.identity import Claims
 from services.policy.identity.scopes import allows
@@ -27,11 +27,10 @@ FACTS_MAX = 64
 ITEMS_MAX = 256
 TEXT_MAX = 2048
 ID_MAX = 256
-INPUT_MAX_BYTES = 256 * 1024
 OUTCOME_DUE_MAX_S = 7 * 24 * 3600.0
 _LONG_MAX = 2**63 - 1
 TOOL_CALL = "tool.call"
-_OWN_FACTS = ("input", "agent", "chain", "depth", "run", "hour", "cost_nano", "tokens")
+_OWN_FACTS = ("input", "agent", "chain", "depth", "run", "hour", "weekday", "cost_nano", "tokens")
 
 Value = Fact | dict[str, dict[str, str]]
 
@@ -156,11 +155,13 @@ def _who(claims: Claims, team: str) -> dict[str, Value]:
 def _facts(claims: Claims, question: Question, now: float) -> dict[str, Value]:
     facts: dict[str, Value] = {name: value for name, value in question.context.items() if name not in _OWN_FACTS}
     reserve = question.reserve
+    time = datetime.fromtimestamp(now, UTC)
     facts |= {
         "chain": list(claims.chain),
         "depth": len(claims.chain),
         "run": claims.run,
-        "hour": datetime.fromtimestamp(now, UTC).hour,
+        "hour": time.hour,
+        "weekday": time.isoweekday(),
         "cost_nano": max(0, reserve.cost_nano) if reserve else 0,
         "tokens": reserve.tokens if reserve else 0,
     }

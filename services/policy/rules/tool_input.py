@@ -9,11 +9,12 @@ from typing import Union
 
 import msgspec
 
+from penstock.contracts.policy import INPUT_MAX_BYTES
+
 TOOLS_MAX = 1000
 ATTRIBUTES_MAX = 200
 DEPTH_MAX = 8
 ITEMS_MAX = 256
-INPUT_MAX_BYTES = 64 * 1024
 _LONG_MAX = 2**63 - 1
 _DECIMAL_MAX = 9 * 10**14
 _PLAIN = {"string": "String", "integer": "Long", "boolean": "Bool", "number": "decimal"}

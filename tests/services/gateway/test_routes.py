@@ -25,6 +25,17 @@ JOBS = {
     "GET /v1/audit/verify",
 }
 """What each of these asks inside is checked where it is answered: by the orchestrator and the audit."""
+POLICIES = {
+    "POST /v1/policy/bundles",
+    "GET /v1/policy/bundles",
+    "GET /v1/policy/bundles/{version}",
+    "POST /v1/policy/rollback",
+    "GET /v1/policy/decisions",
+    "GET /v1/policy/decisions/{id}/explanation",
+    "POST /access/v1/evaluation",
+    "POST /access/v1/evaluations",
+}
+"""Answered by policy, which decides about each."""
 KEPT = {"GET /v1/streams/{id}"}
 """Whose stream it is is for the router to tell."""
 NOTHING_INSIDE = {"GET /"}
@@ -57,7 +68,7 @@ async def inventory(broker: NatsServer) -> set[str]:
 
 
 async def test_the_inventory_is_all_that_there_is(broker: NatsServer) -> None:
-    assert await inventory(broker) == JOBS | KEPT | NOTHING_INSIDE | set(MODELS)
+    assert await inventory(broker) == JOBS | POLICIES | KEPT | NOTHING_INSIDE | set(MODELS)
 
 
 async def test_every_route_needs_a_key_and_says_so_in_its_own_form(edge: ScriptedEdge, broker: NatsServer) -> None:

@@ -114,6 +114,13 @@ def test_what_a_rule_cannot_look_at_is_refused_and_not_passed_over(arguments: ob
     assert (refused.effect, refused.reasons[0].policy) == ("deny", "schema")
 
 
+def test_a_list_of_what_may_be_done_has_the_tool_whose_arguments_nobody_knows_yet() -> None:
+    question = Question(ActionName("tool.call"), Entity("Tool", "refund", {"effect": "read"}), "att")
+    (listed,) = bundle(LIMIT).judge(ALICE, [question], frozenset(), "", 0.0, listing=True)
+
+    assert listed.permits
+
+
 def test_a_fact_of_the_name_input_does_not_pass_for_arguments() -> None:
     given = msgspec.Raw(b'{"amount": 501, "why": "x", "urgent": false}')
     question = Question(
