@@ -35,7 +35,7 @@ folder, which `penstock up` writes.
 | `PENSTOCK_DATA` | the data folder; without it `.penstock` here or above, else `~/.local/share/penstock` |
 | `PENSTOCK_URL` | the broker, such as `nats://127.0.0.1:4222` |
 | `PENSTOCK_TENANT` | the tenant, `default` if not set |
-| `PENSTOCK_SEED_FILE` | the nkey seed of the tenant's client |
+| `PENSTOCK_SEED_FILE` | an nkey seed to connect by, where the broker knows it; else the API key is |
 | `PENSTOCK_CA_FILE` | the authority that signed the broker's certificate |
 | `PENSTOCK_API_KEY`, `PENSTOCK_API_KEY_FILE` | the API key, or the file it stands in |
 | `PENSTOCK_HTTP_URL` | the HTTP edge, for programs that look it up in the profile |

@@ -18,6 +18,7 @@ from services.policy.identity.key_file import create_key, revoke_key
 from services.policy.identity.keys import ApiKey
 from services.policy.main import build
 from tests.support.guarded import Guarded, guarded_broker
+from tests.support.process import ModuleProcess, module_process
 from tests.support.valkey_server import ValkeyServer
 
 
@@ -46,6 +47,19 @@ class House:
         config = msgspec.structs.replace(config, **changed)
         async with running(build, config, "policy", log=Log(self.lines.append, level="debug")) as host:
             yield host
+
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[ModuleProcess]:
+        """Another replica, which can be killed."""
+        environment = {
+            "PENSTOCK_NATS_URL": self.guarded.broker.url,
+            "PENSTOCK_NATS_SEED_FILE": str(self.guarded.seeds / "policy"),
+            "PENSTOCK_STORE_URL": self.valkey.url,
+            "PENSTOCK_DATA_DIR": str(self.folder),
+            "PENSTOCK_CALLOUT_DIR": str(self.guarded.callout_dir),
+        }
+        async with module_process("services.policy", environment=environment) as process:
+            yield process
 
     async def start(self) -> None:
         """Returns only when policy was ready."""

@@ -21,6 +21,7 @@ from penstock.contracts.keys import Revocation
 from penstock.contracts.meta import Meta
 from tests.services.policy.callout.conftest import House
 from tests.support.eventually import eventually
+from tests.support.issuer import issuer
 from tests.support.rights import ADMINISTRATION, publishers, settle, subscribers, table
 
 VIOLATION = "-ERR 'Authorization Violation'"
@@ -69,6 +70,27 @@ async def test_a_key_of_one_tenant_does_nothing_with_the_name_of_another(house: 
                 with pytest.raises(Failure) as caught:
                     await bus.call(TOKEN, TokenRequest(key), Meta(), timeout_s=0.5, tenant=tenant)
                 assert caught.value.code in (Code.DEADLINE, Code.UNAVAILABLE, Code.UNKNOWN_OUTCOME)
+
+
+async def test_who_signed_in_elsewhere_connects_with_that_token_and_exchanges_it(house: House) -> None:
+    async with issuer() as one:
+        providers = f"""
+providers:
+  - issuer: {one.url}
+    audiences: [plane]
+    tenant: {{claim: org}}
+    scopes: {{always: [job.read]}}
+    private_hosts: [127.0.0.1]
+"""
+        (house.folder / "identity.yaml").write_text(providers, encoding="utf-8")
+        async with house.policy():
+            token = one.token()
+            async with client(house, token) as bus:
+                reply = await bus.call(TOKEN, TokenRequest(token), Meta(), timeout_s=5, tenant="acme")
+                assert reply.tenant == "acme"
+            assert await house.guarded.told(auth_token=one.token(aud="elsewhere")) == VIOLATION
+            assert await house.guarded.told(auth_token=token[:-4] + "AAAA") == VIOLATION
+        assert token not in house.guarded.broker.log + "".join(house.lines)
 
 
 # Rights --------------------------------------------------------------------------------------------------------------
@@ -194,6 +216,19 @@ async def test_while_policy_is_away_nobody_gets_in_and_who_is_in_stays(house: Ho
         coming = await connecting
         assert staying.connection.reconnects == 0
         for bus in (coming, staying):
+            await bus.close()
+
+
+async def test_when_one_of_two_replicas_is_killed_clients_get_in_by_the_other(house: House) -> None:
+    _, key = house.key()
+    async with house.policy(), house.process() as process:
+        await process.says('"event": ?"ready"')
+        guest = house.guarded.guest(key, connect_timeout_s=30)
+        coming = [asyncio.create_task(Bus.connect(guest)) for _ in range(40)]
+        await asyncio.wait(coming, return_when=asyncio.FIRST_COMPLETED)
+        await process.kill()
+        for bus in await asyncio.gather(*coming):
+            assert bus.connected
             await bus.close()
 
 
