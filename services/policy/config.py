@@ -50,6 +50,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     may be done. approvals_pending_max: of one tenant at once; above it a held action is refused.
     approvals_keep_arguments: whether approvers see a tool's arguments, cut and without secrets and personal data.
     approvals_look_every_s: how often it is looked for approvals whose time is over.
+    approval_lists_in_flight_max: lists of approvals at once; each reads all of its tenant.
     questions_max: questions in one list. evaluate_in_flight_max: single questions at once; calls_in_flight_max: of each
     of the other calls. Above them callers are told `overloaded`.
     rebuild_page_max: messages read from the audit stream at once, for balances and statements.
@@ -103,6 +104,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     approvals_usable_s: Annotated[float, Meta(gt=0, le=7 * 24 * 3600)] = 3600.0
     approvals_pending_max: Count = 500
     approvals_keep_arguments: bool = True
+    approval_lists_in_flight_max: Count = 8
     approvals_look_every_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
     questions_max: Count = 500
     evaluate_in_flight_max: Count = 1024

@@ -28,7 +28,7 @@ class Approvals:
         parts, few = self._parts, self._config.calls_in_flight_max
         handlers = ApprovalHandlers(self._register, admin, rules, parts.identities, parts.clock, self._config)
         return [
-            answer(APPROVAL_LIST, handlers.many, in_flight_max=few),
+            answer(APPROVAL_LIST, handlers.many, in_flight_max=self._config.approval_lists_in_flight_max),
             answer(APPROVAL_GET, handlers.one, in_flight_max=few),
             answer(APPROVAL_ANSWER, handlers.answer, in_flight_max=few),
         ]

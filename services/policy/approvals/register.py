@@ -31,8 +31,8 @@ class Register:
 
     def waiting(self, tenant: str = "") -> int:
         """How many wait for an answer, of this tenant or of all."""
-        pending = [one.value.approval for one in self._open.values() if one.value.approval.state == "pending"]
-        return sum(not tenant or approval.tenant == tenant for approval in pending)
+        approvals = [one.value.approval for one in self.open]
+        return sum(one.state == "pending" and tenant in ("", one.tenant) for one in approvals)
 
     async def current(self, tenant: str, digest: str) -> Kept | None:
         """The last approval of this thing, as it stands."""

@@ -12,6 +12,8 @@ SUMMARY_MAX = 2000
 FACTS_MAX = 32
 FACT_MAX = 200
 ITEMS_MAX = 16
+FACTS_MAX_CHARACTERS = 4000
+"""Of all facts of one approval together."""
 DEPTH_MAX = 6
 HIDDEN = "[hidden]"
 _SECRET_NAME = re.compile(r"passw|secret|token|credential|authori[sz]ation|api.?key|private.?key|cookie", re.I)
@@ -30,8 +32,15 @@ def shown_input(question: Question) -> str:
 
 def shown_facts(question: Question) -> dict[str, Fact]:
     """Facts and properties, the first of many."""
-    facts = [*question.resource.properties.items(), *question.context.items()][:FACTS_MAX]
-    return {plain(name, FACT_MAX): _shown(value) for name, value in facts}
+    shown: dict[str, Fact] = {}
+    left = FACTS_MAX_CHARACTERS
+    for name, value in [*question.resource.properties.items(), *question.context.items()][:FACTS_MAX]:
+        fact = _shown(value)
+        left -= len(name) + len(str(fact))
+        if left < 0:
+            break
+        shown[plain(name, FACT_MAX)] = fact
+    return shown
 
 
 def redacted(text: str, most: int) -> str:

@@ -45,6 +45,12 @@ def test_an_approver_reads_the_arguments_without_secrets() -> None:
     assert shown == '{"amount":5000,"api_key":"[hidden]","to":{"password":"[hidden]","name":"ACME"}}'
 
 
+def test_an_approver_reads_no_personal_data() -> None:
+    shown = shown_input(question({"to": "ann@example.com", "card": "4111 1111 1111 1111", "amount": 5}))
+    assert shown == '{"to":"[EMAIL]","card":"[CARD]","amount":5}'
+    assert shown_facts(question({}, hosts=["ann@example.com"])) == {"hosts": ["[EMAIL]"]}
+
+
 def test_arguments_that_are_huge_deep_or_no_json_harm_nobody() -> None:
     assert len(shown_input(question({"text": "x" * 100_000}))) <= 2000
     deep: object = "end"
@@ -59,3 +65,5 @@ def test_facts_are_cut() -> None:
     assert shown["writes"] is True
     hosts = shown["hosts"]
     assert isinstance(hosts, list) and len(hosts) == 16 and len(hosts[0]) == 200
+    many = shown_facts(question({}, **{f"fact{n}": ["h" * 500] * 40 for n in range(32)}))
+    assert len(str(many)) < 5000
