@@ -63,9 +63,7 @@ class GeminiWriter:
             case Begun():
                 return self._begin(piece)
             case Grown():
-                key = piece.choice, piece.number
-                self._open[key].grow(piece)
-                return self._say(*key)
+                return self._grow(piece)
             case Ended():
                 return self._finish(piece.choice, piece.number)
             case Finished():
@@ -93,6 +91,15 @@ class GeminiWriter:
         if isinstance(piece.part, Opaque):
             return self._part(piece.part, piece.choice)
         self._open[key] = _Open(piece.part)
+        return self._say(*key)
+
+    def _grow(self, piece: Grown) -> bytes:
+        """A part that has ended was sent: what comes later (the signature of a call, in some streams) is lost."""
+        key = piece.choice, piece.number
+        if key not in self._open:
+            self._losses.note("content.parts", "what came of a part after its end, a signature perhaps, is left out")
+            return b""
+        self._open[key].grow(piece)
         return self._say(*key)
 
     def _say(self, choice: int, number: int) -> bytes:

@@ -133,6 +133,8 @@ class ResponsesReader:
 
     def _worded(self, found: Event, pieces: list[Piece]) -> None:
         item, said = self._item(found), found.text
+        if item.done:
+            return  # the whole item has said it
         part = item.parts.get(found.content_index)
         if part is None:
             kind = Refusal if found.type == "response.refusal.delta" else Text
@@ -141,7 +143,7 @@ class ResponsesReader:
 
     def _thought(self, found: Event, pieces: list[Piece]) -> None:
         item, said = self._item(found), found.text
-        if not said:
+        if not said or item.done:
             return
         place = (found.type, found.summary_index or found.content_index)
         part = item.parts.get(0)
@@ -153,8 +155,9 @@ class ResponsesReader:
         _grow(part, said, pieces)
 
     def _argued(self, found: Event, pieces: list[Piece]) -> None:
-        part = self._item(found).parts.get(0)
-        if part is not None and found.text:
+        item = self._item(found)
+        part = item.parts.get(0)
+        if part is not None and found.text and not item.done:
             part.shown += len(found.text)
             pieces.append(Grown(part.number, arguments=found.text))
 

@@ -116,6 +116,22 @@ def test_parts_that_grow_in_pieces_are_whole_in_the_end(made: tuple[list[Piece],
     assert fold(pieces_of([raw])).choices == answer.choices
 
 
+def test_a_signature_that_comes_after_its_call_was_sent_is_a_loss_and_no_crash() -> None:
+    losses = Losses()
+    writer = PROTOCOL.writer(Shape("m", "r", 0), losses)
+    call = ToolCall("c1", "f", "{}")
+    pieces: list[Piece] = [
+        Opened("r", "m"),
+        Begun(call, 0),
+        Ended(0),
+        Grown(0, signature="sig"),
+        Finished(Finish.TOOLS),
+    ]
+    written = b"".join([writer.write(piece) for piece in pieces]) + writer.end()
+    assert fold(pieces_of([written])).choices[0].parts == (call,)
+    assert [loss.field for loss in losses.all] == ["content.parts"]
+
+
 def test_a_stream_as_gemini_gives_it_is_read() -> None:
     answer = read(
         chunk({"text": "Hm", "thought": True}, usageMetadata={"promptTokenCount": 5}, responseId="r", modelVersion="m"),

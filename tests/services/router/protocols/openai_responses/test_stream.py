@@ -163,6 +163,22 @@ def test_a_call_that_is_not_named_at_once_is_told_when_it_is_finished() -> None:
     assert answer.choices == (Choice((ToolCall("call_1", "look", '{"at":"Rome"}'),), Finish.TOOLS),)
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "more"},
+        {"type": "response.output_text.delta", "output_index": 0, "content_index": 1, "delta": "more"},
+        {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": "more"},
+    ],
+)
+def test_what_comes_for_an_item_that_is_finished_is_no_part_of_it(late: Json) -> None:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}"}
+    done = {"type": "response.output_item.done", "output_index": 0, "item": call}
+    last = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": [call]}}
+    answer, _ = read(done, late, last)
+    assert answer.choices[0].parts == (ToolCall("c1", "f", "{}"),)
+
+
 def test_a_message_of_several_contents_is_read() -> None:
     contents = [{"type": "output_text", "text": "A", "annotations": []}, {"type": "refusal", "refusal": "No."}]
     answer, _ = read(
