@@ -1,5 +1,6 @@
 """Accounts: what is left in them, and what they were used for. HTTP in, bus out."""
 
+import math
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -51,12 +52,7 @@ class AccountRoutes:
 def statement_request(exchange: Exchange) -> StatementRequest:
     """Raises Failure(INVALID), which names the parameter."""
     query = exchange.request.query_params
-    times: dict[str, float] = {}
-    for name in ("since", "until"):
-        try:
-            times[name] = float(query.get(name, "0"))
-        except ValueError:
-            raise Failure(Code.INVALID, f"{name} must be Unix seconds", param=name) from None
+    times = {name: _seconds(name, query.get(name, "0")) for name in ("since", "until")}
     limit = number(query.get("limit", "100"))
     if limit is None:
         raise Failure(Code.INVALID, "limit must be a whole number", param="limit")
@@ -64,6 +60,16 @@ def statement_request(exchange: Exchange) -> StatementRequest:
         raise Failure(Code.INVALID, "format must be json or csv", param="format")
     name = exchange.request.path_params["name"]
     return StatementRequest(name, times["since"], times["until"], limit, query.get("after", ""))
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise Failure(Code.INVALID, f"{name} must be Unix seconds", param=name)
+    return seconds
 
 
 def _next(exchange: Exchange, after: str) -> str:

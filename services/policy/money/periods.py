@@ -1,7 +1,7 @@
 """Periods of limits: fixed windows aligned to UTC, each with a name that says when it begins and ends. Pure.
 
 Fixed, since then a balance is a fold of the audit stream and of nothing else, whatever the clocks did
-(docs/decisions/0014-fixed-windows.md).
+(docs/decisions/0015-fixed-windows.md).
 """
 
 from datetime import UTC, datetime, timedelta

@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from penstock.contracts import approvals, audit, context, jobs, keys, llm, policy, runs, tools
+from penstock.contracts import approvals, audit, context, jobs, keys, llm, money, policy, runs, tools
 from penstock.contracts.errors import FailureBody, Upstream
 from penstock.contracts.meta import Meta
 
@@ -117,6 +117,40 @@ DECISION = policy.Decision(
         ("user:bob",),
     ),
 )
+BALANCE = policy.Balance(
+    account="user:alice@2026-11-24T12",
+    committed_nano=5,
+    reserved_nano=6,
+    limit_nano=7,
+    tokens=8,
+    period="hour",
+    begins=1_790_000_000.5,
+    ends=1_790_003_600.5,
+    reserved_tokens=2,
+    limit_tokens=9,
+    requests=3,
+    limit_requests=60,
+    under_way=1,
+    limit_concurrency=4,
+    empty_at=1_790_001_000.5,
+)
+STATEMENT_LINE = money.StatementLine(
+    time=1_790_000_000.5,
+    attempt="att_1",
+    subject="user:alice",
+    action="model.complete",
+    resource='Model::"default"',
+    state="settled",
+    nano=17,
+    tokens=30,
+    status="ok",
+    deployment="fast",
+    agent="agent:clerk",
+    job="job_1",
+    request="req_1",
+    decision="dec_1",
+)
+STATEMENT_PART = money.StatementPart('Model::"default"', money.Sum(17, 30, 2))
 APPROVAL = approvals.Approval(
     id="apr_1",
     tenant="acme",
@@ -302,8 +336,8 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     policy.Decisions([DECISION]),
     policy.Key("k1", "AAAA", "policy", 1_790_000_000.5),
     policy.AccountQuery(),
-    policy.Balance("tenant:acme", 5, 6, 7, 8),
-    policy.Balances([policy.Balance("tenant:acme", 5, 6, 7, 8)]),
+    BALANCE,
+    policy.Balances([BALANCE]),
     policy.Settlement("att_1", USAGE, 17),
     # approvals
     APPROVAL.answers[0],
@@ -329,6 +363,28 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     approvals.ApprovalPage([APPROVAL], "apr_1"),
     approvals.ApprovalRef("apr_1"),
     approvals.ApprovalAnswer("apr_1", "deny", "too much"),
+    # money
+    money.AccountsRequest("user:alice"),
+    money.Accounts([BALANCE]),
+    money.StatementRequest("user:alice", 1_790_000_000.5, 1_790_000_900.5, 50, "7.1"),
+    STATEMENT_LINE,
+    STATEMENT_PART,
+    STATEMENT_PART.sum,
+    money.Statement(
+        "user:alice",
+        1_790_000_000.5,
+        1_790_000_900.5,
+        [STATEMENT_LINE],
+        STATEMENT_PART.sum,
+        STATEMENT_PART.sum,
+        STATEMENT_PART.sum,
+        [STATEMENT_PART],
+        [STATEMENT_PART],
+        [STATEMENT_PART],
+        "9.2",
+        11,
+    ),
+    money.AlertRecord("user:alice@2026-11", "nano", 80, 81, 100),
     # audit
     audit.Who("user:alice", ("agent:clerk",), "key1"),
     audit.DecisionRecord(

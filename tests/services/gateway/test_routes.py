@@ -34,6 +34,9 @@ POLICIES = {
     "GET /v1/policy/decisions/{id}/explanation",
     "POST /access/v1/evaluation",
     "POST /access/v1/evaluations",
+    "GET /v1/accounts",
+    "GET /v1/accounts/{name}",
+    "GET /v1/accounts/{name}/statement",
 }
 """Answered by policy, which decides about each."""
 KEPT = {"GET /v1/streams/{id}"}

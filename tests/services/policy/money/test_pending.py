@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.policy.money.accounts import Reserved
+from services.policy.money.holds import Reserved
 from services.policy.money.ledger import Balance
 from tests.support.books import Books
 

@@ -60,7 +60,7 @@ class Beside:
         return self.ledger
 
     def attempt(self) -> str:
-        return f"att_{self.dice.randrange(9)}"
+        return f"att_{self.dice.randrange(11)}"
 
     async def open(self) -> None:
         """Whatever is asked first opens the accounts: here it is a look."""
@@ -69,7 +69,7 @@ class Beside:
 
     async def reserve(self) -> None:
         self.clock.move(self.dice.choice((0.0, 0.001, 0.5)))
-        pots = POTS[: self.dice.randrange(1, 5)]
+        pots = tuple(self.dice.sample(POTS, self.dice.randrange(1, 5)))
         if self.dice.random() < 0.2:
             pots = tuple(RAISED if pot.window == DAY else pot for pot in pots)
         nano = self.dice.choice((0, 1, 20, 45, 90, 150))
@@ -104,7 +104,7 @@ class Beside:
         await self.accounts.recorded("acme", [one])
 
     async def settle(self) -> None:
-        nano = self.dice.choice((AS_RESERVED, 0, 10, 70))
+        nano = self.dice.choice((AS_RESERVED, 0, 10, 70, 220))
         tokens = self.dice.choice((AS_RESERVED, 0, 5, 60))
         one = Spent(self.attempt(), nano, tokens, self.dice.choice((AS_RESERVED, AS_RESERVED, 0)))
         expected = self.paper.settle(one)
@@ -154,12 +154,12 @@ class Beside:
     async def play(self, steps: int) -> None:
         """Raises AssertionError at the first step after which the two differ."""
         does = (
-            *[self.reserve] * 6,
-            *[self.recorded] * 4,
-            *[self.settle] * 3,
-            *[self.undo] * 2,
-            *[self.give_back] * 2,
-            *[self.expire] * 2,
+            *[self.reserve] * 14,
+            *[self.recorded] * 8,
+            *[self.settle] * 7,
+            *[self.undo] * 3,
+            *[self.give_back] * 3,
+            *[self.expire] * 3,
             self.forget,
             self.empty,
         )
