@@ -13,6 +13,7 @@ from services.policy.money.limits import Limit
 
 DAY_S = 24 * 3600
 DEFAULT_TENANT = "default"
+DEFAULT_SUBJECT = "user:me"
 
 
 def create(layout: Layout, arguments: argparse.Namespace, now: float) -> tuple[ApiKey, str]:
@@ -21,8 +22,9 @@ def create(layout: Layout, arguments: argparse.Namespace, now: float) -> tuple[A
     wanted = ApiKey(
         id="",
         digest="",
-        tenant=arguments.tenant,
-        subject=arguments.subject,
+        tenant=arguments.tenant or DEFAULT_TENANT,
+        subject=arguments.subject or DEFAULT_SUBJECT,
+        agent=arguments.agent,
         scopes=tuple(arguments.scope or ("*",)),
         tools=tuple(arguments.tool or ("*",)),
         team=arguments.team,

@@ -14,6 +14,7 @@ from penstock.client.approvals import Bell, until_over
 from penstock.client.approvals import follow as follow_page
 from penstock.client.feed import Feed
 from penstock.client.follow import Follower, Limits, patiently
+from penstock.client.keys import Keys
 from penstock.client.order import FINAL_EVENTS
 from penstock.client.profile import Profile, find_profile
 from penstock.contracts import audit, jobs, money
@@ -109,6 +110,11 @@ class Penstock:
     async def close(self) -> None:
         """Closes the connection. Jobs go on."""
         await self._bus.close()
+
+    @property
+    def keys(self) -> Keys:
+        """The tenant's API keys."""
+        return Keys(self._call)
 
     # Jobs -------------------------------------------------------------------------------------------------------
 
