@@ -182,7 +182,7 @@ async def test_read_only_holds_for_statements_and_requests(plane: Plane) -> None
         await plane.call("look")
         for tool, arguments in (("shop", {"sql": "DELETE FROM orders"}), ("change", {})):
             with pytest.raises(Failure, match="only reading is allowed here") as refused:
-                await plane.call(tool, arguments, idempotency_key=tool)
+                await plane.call(tool, dict(arguments), idempotency_key=tool)
             assert refused.value.code is Code.DENIED
     assert read.content == '[{"n":4}]'
     assert plane.site.visits == 1
