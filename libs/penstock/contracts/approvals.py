@@ -7,7 +7,7 @@ import msgspec
 from penstock.contracts.policy import Fact
 
 ApprovalState = Literal["pending", "approved", "denied", "expired", "used"]
-ApprovalEventType = Literal["asked", "reminder", "answer", "approved", "denied", "expired", "used"]
+ApprovalEventType = Literal["asked", "reminder", "approved", "denied", "expired", "used"]
 ANSWERED: frozenset[str] = frozenset({"approved", "denied", "expired"})
 """Events after which a run that waits goes on."""
 REASON_MAX_CHARACTERS = 1000

@@ -8,8 +8,10 @@ from collections.abc import Callable
 import prometheus_client as prometheus
 from prometheus_client import CollectorRegistry
 
-SERIES_MAX = 500
-OTHER = "other"
+from penstock.kit.series import OTHER, SERIES_MAX, Counter, Histogram
+
+__all__ = ["CONTENT_TYPE", "SERIES_MAX", "Counter", "Gauge", "Histogram", "Metrics"]
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # Buckets as the OpenTelemetry GenAI conventions advise them.
@@ -37,23 +39,6 @@ TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4
 SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-class Counter:
-    """Only grows."""
-
-    def __init__(self, registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> None:
-        self._family = prometheus.Counter(name, meaning, labels, registry=registry)
-        self._children: dict[tuple[str, ...], prometheus.Counter] = {}
-
-    def add(self, *labels: str, by: float = 1) -> None:
-        """`by` more for these label values, in the order of the definition."""
-        child = self._children.get(labels)
-        if child is None:
-            if len(self._children) >= SERIES_MAX:
-                labels = (OTHER,) * len(labels)
-            child = self._children[labels] = self._family.labels(*labels) if labels else self._family
-        child.inc(by)
-
-
 class Gauge:
     """A value now: set, moved, or asked for when somebody looks."""
 
@@ -78,25 +63,6 @@ class Gauge:
                 labels = (OTHER,) * len(labels)
             child = self._children[labels] = self._family.labels(*labels) if labels else self._family
         return child
-
-
-class Histogram:
-    """How values are spread."""
-
-    def __init__(
-        self, registry: CollectorRegistry, name: str, meaning: str, *labels: str, buckets: tuple[float, ...]
-    ) -> None:
-        self._family = prometheus.Histogram(name, meaning, labels, registry=registry, buckets=buckets)
-        self._children: dict[tuple[str, ...], prometheus.Histogram] = {}
-
-    def see(self, value: float, *labels: str) -> None:
-        """One more value for these label values."""
-        child = self._children.get(labels)
-        if child is None:
-            if len(self._children) >= SERIES_MAX:
-                labels = (OTHER,) * len(labels)
-            child = self._children[labels] = self._family.labels(*labels) if labels else self._family
-        child.observe(value)
 
 
 class Metrics:
@@ -357,7 +323,7 @@ class Metrics:
         self.approvals = Counter(
             r,
             "penstock_approvals_total",
-            "What became of approvals: asked, reminder, answer, approved, denied, expired, used, refused (too many).",
+            "What became of approvals: asked, reminder, approved, denied, expired, used, refused (too many).",
             "event",
         )
         self.approvals_waiting = Gauge(r, "penstock_approvals_waiting", "Approvals that wait for an answer.")

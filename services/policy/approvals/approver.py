@@ -9,6 +9,7 @@ ADMIN = "approval:admin"
 SCOPE = "approve:"
 """With a group's name behind it: the scope that makes an approver of that group."""
 MUST_BE_A_PERSON = Reason("approval", "an agent or a run cannot answer an approval")
+NOT_A_MEMBER = Reason("approval", "only members of the group may answer")
 OWN = Reason("four-eyes", "nobody answers what they, or agents acting for them, have asked for")
 
 

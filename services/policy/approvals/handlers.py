@@ -19,7 +19,7 @@ from penstock.contracts.policy import Entity, Reason
 from penstock.kit.clock import Clock
 from penstock.kit.identity import Claims, Identities
 from services.policy.admin import Admin
-from services.policy.approvals.approver import MUST_BE_A_PERSON, OWN, groups_of, is_admin, is_own
+from services.policy.approvals.approver import MUST_BE_A_PERSON, NOT_A_MEMBER, OWN, groups_of, is_admin, is_own
 from services.policy.approvals.life import answered
 from services.policy.approvals.register import Kept, Register
 from services.policy.approvals.text import reason
@@ -63,12 +63,13 @@ class ApprovalHandlers:
         entry = await self._found(request.id, meta)
         approval = entry.value.approval
         digest = hashlib.sha256(f"{request.answer}\n{why}".encode()).hexdigest()
-        refusal = _refusal(approval, self._identities.claims(meta))
+        claims = self._identities.claims(meta)
+        groups = groups_of(claims, self._team(claims), approval.groups)
+        refusal = _refusal(approval, claims, groups)
         action = self._admin.action(
             ANSWER, self._entity(approval, meta), _about(meta, approval), digest=digest, refusal=refusal
         )
-        async with action as claims:
-            groups = groups_of(claims, self._team(claims), approval.groups)
+        async with action:
             said = Answered(claims.sub, request.answer == "approve", self._clock.now(), why, groups, claims.key)
             return await self._answered(entry, said, meta)
 
@@ -125,11 +126,13 @@ def _is_seen(approval: Approval, claims: Claims, team: str) -> bool:
     return is_admin(claims) or is_own(claims, approval) or bool(groups_of(claims, team, approval.groups))
 
 
-def _refusal(approval: Approval, claims: Claims) -> Reason | None:
+def _refusal(approval: Approval, claims: Claims, groups: tuple[str, ...]) -> Reason | None:
     """What no bundle can permit."""
     if claims.chain or claims.run:
         return MUST_BE_A_PERSON
-    return OWN if is_own(claims, approval) else None
+    if is_own(claims, approval):
+        return OWN
+    return None if groups else NOT_A_MEMBER
 
 
 def _about(meta: Meta, approval: Approval) -> Meta:

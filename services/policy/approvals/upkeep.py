@@ -73,11 +73,13 @@ class Upkeep:
             await self._tell(entry.value.approval, type, type)
         if entry.value.told != entry.value.approval.state:
             entry = await self._register.change(entry, replace(entry.value, told=entry.value.approval.state))
-        reminded = entry.value.reminded
         wanted = reminders_due(entry.value.approval, now)
-        if wanted > reminded:
+        if wanted > entry.value.reminded:
             await self._tell(entry.value.approval, "reminder", f"reminder-{wanted}")
             await self._register.change(entry, replace(entry.value, reminded=wanted))
+            types.append("reminder")
+        for type in types:  # by the one service whose change stood: told by all of them, counted once
+            self._metrics.approvals.add(type)
 
     async def _tell(self, approval: Approval, type: ApprovalEventType, name: str) -> None:
         about = Meta(request=approval.id, tenant=approval.tenant, job=approval.job, step=approval.step)
@@ -89,4 +91,3 @@ class Upkeep:
             tenant=approval.tenant,
             approval=approval.id,
         )
-        self._metrics.approvals.add(type)
