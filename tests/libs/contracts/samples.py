@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from penstock.contracts import approvals, audit, context, jobs, keys, llm, money, policy, runs, tools
+from penstock.contracts import approvals, audit, bundles, context, jobs, keys, llm, money, policy, runs, tools
 from penstock.contracts.errors import FailureBody, Upstream
 from penstock.contracts.meta import Meta
 
@@ -99,6 +99,7 @@ QUESTION = policy.Question(
     policy.Reserve(5000, 700),
     "0f" * 32,
     60.0,
+    RAW,
 )
 DECISION = policy.Decision(
     False,
@@ -151,6 +152,23 @@ STATEMENT_LINE = money.StatementLine(
     decision="dec_1",
 )
 STATEMENT_PART = money.StatementPart('Model::"default"', money.Sum(17, 30, 2))
+PUBLICATION = bundles.Publication(2, "0f", 1_790_000_000.5, "operator", "user:olga", "stricter", True, "req_1")
+PAST = bundles.PastDecision(
+    "acme",
+    "2026-11-24T12:00:00.000Z",
+    audit.DecisionRecord(
+        "dec_1", "att_1", "deny", audit.Who("user:alice"), "tool.call", 'Tool::"order"', "0f", at=1_790_000_000.5
+    ),
+)
+RULE_SAID = bundles.RuleSaid(
+    "dear",
+    False,
+    True,
+    "forbid (principal, action, resource);",
+    "too dear",
+    (bundles.Compared("context.cost_nano > 5", "yes", {"context.cost_nano": "6"}),),
+    ("not (context.cost_nano > 5)",),
+)
 APPROVAL = approvals.Approval(
     id="apr_1",
     tenant="acme",
@@ -332,13 +350,31 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     REASON,
     DECISION.context,
     DECISION,
-    policy.Questions([QUESTION]),
+    policy.Questions([QUESTION], True),
     policy.Decisions([DECISION]),
     policy.Key("k1", "AAAA", "policy", 1_790_000_000.5),
     policy.AccountQuery(),
     BALANCE,
     policy.Balances([BALANCE]),
     policy.Settlement("att_1", USAGE, 17),
+    # bundles
+    bundles.Sources({"a.cedar": "permit (principal, action, resource);"}),
+    PUBLICATION,
+    bundles.Standing((PUBLICATION,)),
+    bundles.Publish({"a.cedar": "permit (principal, action, resource);"}, "stricter", 1, True),
+    bundles.Rollback("0f", "too strict", 2),
+    bundles.Published("0f", 2, "0e", 12, ("policy 'x' can never apply",)),
+    bundles.BundlesRequest(5),
+    bundles.BundleList("0f", (PUBLICATION,), True, "it cannot be read"),
+    bundles.BundleRef("0f"),
+    bundles.BundleView("0f", {"a.cedar": "permit (principal, action, resource);"}),
+    bundles.DecisionsRequest("acme", 7, 50, "dec_1"),
+    PAST,
+    bundles.DecisionPage([PAST], 8),
+    bundles.ExplainRequest("dec_1", "acme"),
+    RULE_SAID.compared[0],
+    RULE_SAID,
+    bundles.Explanation(PAST, "0f", (RULE_SAID,), "deny", ("the record does not hold all of tables",)),
     # approvals
     APPROVAL.answers[0],
     APPROVAL,

@@ -11,13 +11,28 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock.contracts import approvals, audit, context, errors, jobs, keys, llm, meta, policy, runs, subjects, tools
+from penstock.contracts import (
+    approvals,
+    audit,
+    bundles,
+    context,
+    errors,
+    jobs,
+    keys,
+    llm,
+    meta,
+    money,
+    policy,
+    runs,
+    subjects,
+    tools,
+)
 from penstock.contracts.endpoint import Bucket, Call, Event, Journal, Stream, Work
 from tests.libs.contracts.samples import ON_THE_WIRE, Sample
 
 GOLDEN = Path(__file__).with_name("golden")
 OLDER = sorted((GOLDEN / "older").glob("*.json"))
-MODULES = (approvals, audit, context, errors, jobs, keys, llm, meta, policy, runs, tools)
+MODULES = (approvals, audit, bundles, context, errors, jobs, keys, llm, meta, money, policy, runs, tools)
 TOLERANT = [value for value in ON_THE_WIRE if not isinstance(value, jobs.Job | keys.KeyCreate)]
 """A Job refuses fields that it does not know, and so does a new key: a misspelt limit must not be ignored."""
 PLAIN = (str, int)
@@ -101,6 +116,9 @@ def test_a_field_of_tomorrow_is_passed_over(value: Sample) -> None:
             "overhead_ms",
             "details",
             "facts",
+            "files",
+            "found",
+            "input",
             *_raw_fields(type(value)),
         }
     )
