@@ -5,15 +5,13 @@ import hashlib
 _BASE58 = {char: value for value, char in enumerate("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")}
 _BECH32 = {char: value for value, char in enumerate("qpzry9x8gf2tvdw0s3jn54khce6mua7l")}
 _BECH32_SUMS = frozenset({1, 0x2BC830A3})  # bech32 (BIP 173), bech32m (BIP 350)
-_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
 def luhn(digits: str) -> bool:
     """Cards, Canadian SIN: ISO/IEC 7812-1, annex B."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        total += _DOUBLED[int(digit)] if place % 2 else int(digit)
-    return total % 10 == 0
+    turned = digits[::-1]
+    return (sum(map(int, turned[::2])) + sum(map(int, turned[1::2].translate(_DOUBLED)))) % 10 == 0
 
 
 def mod97(account: str) -> bool:
@@ -24,7 +22,7 @@ def mod97(account: str) -> bool:
 
 def nhs(digits: str) -> bool:
     """NHS numbers, ten digits: modulus 11 with weights 10 to 2."""
-    return _weighted(digits[:9], range(10, 1, -1)) + int(digits[9]) in {value * 11 for value in range(60)}
+    return (_weighted(digits[:9], range(10, 1, -1)) + int(digits[9])) % 11 == 0
 
 
 def aba(digits: str) -> bool:

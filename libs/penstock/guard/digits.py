@@ -5,55 +5,52 @@ is written as a bare row of digits, needs its usual form or a word in front that
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from penstock.guard.checksum import aba, cpf, luhn, nhs, nir, verhoeff
 from penstock.guard.finding import Finding
-from penstock.guard.phone import national_phone, spoken_phone, world_phone
+from penstock.guard.phone import american_phone, european_phone, world_phone
 from penstock.guard.rule import Match, Rule
-from penstock.guard.run import RUN, Run, run_of
+from penstock.guard.run import RUN, Run, run_of, words
 
 _CARD_SHAPES = ((4, 4, 4, 4, 3), (4, 4, 4, 4), (4, 6, 5), (4, 6, 4))
 _CARD_LENGTHS = range(13, 20)
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){0,3}\Z")
 
 
-def _words(*words: str) -> "re.Pattern[bytes]":
-    return re.compile(rb"(?i)\b(?:" + "|".join(words).encode() + rb")\b[^\n\d]{0,24}\Z")
-
-
-_SSN_WORDS = _words("ssn", "ss#", "social security", "social", "taxpayer", "tin")
-_ITIN_WORDS = _words("itin", "taxpayer", "tax id", "tin")
-_ABA_WORDS = _words("routing", "aba", "rtn", "routing transit", "transit")
-_NHS_WORDS = _words("nhs", "national health")
-_AADHAAR_WORDS = _words("aadhaar", "aadhar", "uidai", "uid")
-_CPF_WORDS = _words("cpf")
-_SIN_WORDS = _words("sin", "social insurance", "nas")
+_SSN_WORDS = words("ssn", "ss#", "social security", "taxpayer", "tin")
+_ITIN_WORDS = words("itin", "taxpayer", "tax id", "tin")
+_ABA_WORDS = words("routing", "aba", "rtn", "routing transit", "transit")
+_NHS_WORDS = words("nhs", "national health")
+_AADHAAR_WORDS = words("aadhaar", "aadhar", "uidai", "uid")
+_CPF_WORDS = words("cpf")
+_SIN_WORDS = words("sin", "social insurance", "nas")
 
 
 def _numbers(match: Match) -> Iterator[Finding]:
+    start = match.it[0]
     run = run_of(match)
-    if _UUID.search(run.view.before(run.spans[0][0], 24)):
+    data = match.view.data
+    if data[max(0, start - 1) : start] == b"-" and _UUID.search(match.view.before(start, 24)):
         return
     yield from world_phone(run)
     yield from _whole(run)
     for first, length in enumerate(run.lengths):
-        if length >= 3 or run.digits[first] in ("1", "2") or run.digits[first][0] == "0":
-            yield from _at(run, first)
-        if first == 0:
-            yield from spoken_phone(run, first)
-
-
-def _at(run: Run, first: int) -> Iterator[Finding]:
-    yield from _card(run, first)
-    yield from _national(run, first)
-    yield from national_phone(run, first)
+        for look in _LOOKS.get(run.lengths[first : first + 2], ()):
+            yield from look(run, first)
+        for look in _BARE.get(length, ()):
+            yield from look(run, first)
+        if run.digits[first][0] == "0":
+            yield from european_phone(run, first)
 
 
 def _whole(run: Run) -> Iterator[Finding]:
     """A card in groups of any kind, when nothing else is in the run."""
     count = len(run.lengths)
     digits = "".join(run.digits) if count <= max(_CARD_LENGTHS) else ""
+    start = run.spans[0][0]
+    if run.view.data[max(0, start - 1) : start] == b"+":
+        return
     if count > 1 and len(digits) in _CARD_LENGTHS and run.alone(0, count) and _issued(digits):
         yield run.finding(0, count, "CARD")
 
@@ -93,35 +90,23 @@ def _issued(digits: str) -> bool:
     return known and len(set(digits)) > 1 and luhn(digits)
 
 
-def _national(run: Run, first: int) -> Iterator[Finding]:
-    length = run.lengths[first]
-    if length == 9 or run.shaped(first, (3, 2, 4)) or run.shaped(first, (3, 3, 3)):
-        yield from _nine(run, first)
-    if length == 10 or run.shaped(first, (3, 3, 4)):
-        yield from _ten(run, first)
-    if length == 12 or run.shaped(first, (4, 4, 4)):
-        yield from _aadhaar(run, first)
-    if length == 11 or run.shaped(first, (3, 3, 3, 2)):
-        yield from _cpf(run, first)
-    if length == 15 or run.shaped(first, (1, 2, 2, 2, 3, 3, 2)) or run.shaped(first, (13, 2)):
-        yield from _nir(run, first)
-
-
 def _nine(run: Run, first: int) -> Iterator[Finding]:
     """United States: SSN, ITIN, ABA. Canada: SIN."""
+    if run.lengths[first] == 3 and not (run.shaped(first, (3, 2, 4)) or run.shaped(first, (3, 3, 3))):
+        return
     count = 3 if run.lengths[first] == 3 else 1
-    digits, words = run.part(first, count), run.context(first)
+    digits, before = run.part(first, count), run.context(first)
     if not run.alone(first, count):
         return
     formed = run.shaped(first, (3, 2, 4)) and len(run.between(first, 3)) == 1 and run.gaps[first + 1] in ("-", " ", ".")
     taxpayer = digits[0] == "9" and _is_itin(digits)
-    if taxpayer and (formed or _ITIN_WORDS.search(words)):
+    if taxpayer and (formed or _ITIN_WORDS(before)):
         yield run.finding(first, count, "ITIN")
-    elif _is_ssn(digits) and (formed or _SSN_WORDS.search(words)):
+    elif _is_ssn(digits) and (formed or _SSN_WORDS(before)):
         yield run.finding(first, count, "SSN")
-    if count == 1 and _ABA_WORDS.search(words) and aba(digits) and digits != "0" * 9:
+    if count == 1 and _ABA_WORDS(before) and aba(digits) and digits != "0" * 9:
         yield run.finding(first, count, "ABA")
-    if not formed and _SIN_WORDS.search(words) and luhn(digits) and digits[0] != "0":
+    if not formed and _SIN_WORDS(before) and luhn(digits) and digits[0] != "0":
         yield run.finding(first, count, "SIN")
 
 
@@ -136,39 +121,69 @@ def _is_itin(digits: str) -> bool:
 
 def _ten(run: Run, first: int) -> Iterator[Finding]:
     """NHS numbers begin with 4, 6 or 7 (3 in Northern Ireland, 9 in tests)."""
+    if run.lengths[first] == 3 and not run.shaped(first, (3, 3, 4)):
+        return
     count = 3 if run.lengths[first] == 3 else 1
     digits = run.part(first, count)
     gaps = run.between(first, count)
-    named = _NHS_WORDS.search(run.context(first)) is not None
-    formed = count == 3 and digits[0] in "34679" and gaps in ({" "}, {"-"})
-    if (named or formed) and run.alone(first, count) and nhs(digits):
+    if not nhs(digits) or not run.alone(first, count):
+        return
+    if (count == 3 and digits[0] in "34679" and gaps in ({" "}, {"-"})) or _NHS_WORDS(run.context(first)):
         yield run.finding(first, count, "NHS")
 
 
 def _aadhaar(run: Run, first: int) -> Iterator[Finding]:
+    if run.lengths[first] == 4 and not run.shaped(first, (4, 4, 4)):
+        return
     count = 3 if run.lengths[first] == 4 else 1
     digits = run.part(first, count)
+    if digits[0] in "01" or not run.alone(first, count):
+        return
     formed = count == 3 and len(run.lengths) == 3 and run.between(first, 3) in ({" "}, {"-"})
-    named = _AADHAAR_WORDS.search(run.context(first)) is not None
-    if (formed or named) and digits[0] in "23456789" and run.alone(first, count) and verhoeff(digits):
+    if (formed or _AADHAAR_WORDS(run.context(first))) and verhoeff(digits):
         yield run.finding(first, count, "AADHAAR")
 
 
 def _cpf(run: Run, first: int) -> Iterator[Finding]:
+    if run.lengths[first] == 3 and not run.shaped(first, (3, 3, 3, 2)):
+        return
     count = 4 if run.lengths[first] == 3 else 1
     formed = count == 4 and run.gaps[first + 1 : first + 4] == (".", ".", "-")
-    named = _CPF_WORDS.search(run.context(first)) is not None
+    named = _CPF_WORDS(run.context(first))
     if (formed or named) and run.alone(first, count) and cpf(run.part(first, count)):
         yield run.finding(first, count, "CPF")
 
 
 def _nir(run: Run, first: int) -> Iterator[Finding]:
-    count = {1: 7, 13: 2, 15: 1}[run.lengths[first]]
+    shape = {1: (1, 2, 2, 2, 3, 3, 2), 13: (13, 2), 15: (15,)}[run.lengths[first]]
+    if not run.shaped(first, shape):
+        return
+    count = len(shape)
     digits = run.part(first, count)
     month = int(digits[3:5])
     sound = digits[0] in "12" and (1 <= month <= 12 or 20 <= month <= 42) and run.alone(first, count)
     if sound and nir(digits):
         yield run.finding(first, count, "NIR")
 
+
+_Look = Callable[[Run, int], Iterator[Finding]]
+# What may begin with two groups of these lengths, and what may be one group alone.
+_LOOKS: Mapping[tuple[int, ...], tuple[_Look, ...]] = {
+    (1, 2): (_nir,),
+    (1, 3): (american_phone,),
+    (3, 2): (_nine,),
+    (3, 3): (_nine, _ten, _cpf, american_phone),
+    (4, 4): (_card, _aadhaar),
+    (4, 6): (_card,),
+    (13, 2): (_nir,),
+}
+_BARE: Mapping[int, tuple[_Look, ...]] = {
+    9: (_nine,),
+    10: (_ten,),
+    11: (_cpf,),
+    12: (_aadhaar,),
+    15: (_card, _nir),
+    **dict.fromkeys((13, 14, 16, 17, 18, 19), (_card,)),
+}
 
 DIGIT_RULE = Rule(RUN, _numbers)

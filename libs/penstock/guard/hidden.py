@@ -7,15 +7,22 @@ to left, one selector after a picture, the tags of a flag, a mark of byte order 
 import re
 from collections.abc import Iterator
 
+import re2  # type: ignore[import-untyped]  # it brings no types
+
 from penstock.guard.finding import Finding
 
 COMMENT_MAX_CHARS = 4096
 
-_SUSPECT = re.compile(
-    "[\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+_UNSEEN = (
+    "\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_CONTROLS = "\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f"
+_ANY = re.compile(f"[{_UNSEEN}{_CONTROLS}\x1b]")
+_GATE = re2.compile(_ANY.pattern)  # over bytes, and faster
+_STRETCH = re.compile(
+    f"[{_UNSEEN}]+|[{_CONTROLS}]+"
     "|\x1b(?:\\[[0-?]{0,64}[ -/]{0,8}[@-~]?|[\\]PX^_][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\\\)?|[ -~]?)"
-    "|[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]+"
 )
 _SELECTORS = range(0xFE00, 0xFE10)
 _JOINERS = frozenset("\u200c\u200d")
@@ -34,10 +41,14 @@ _FLAG = re.compile("\U0001f3f4[\U000e0061-\U000e007a\U000e0030-\U000e0039]{2,6}\
 
 def hidden(text: str) -> Iterator[Finding]:
     """Every stretch of hidden text, as the reader of the text's source would have to look for it."""
-    if not text.isascii() or not text.isprintable():
-        for match in _SUSPECT.finditer(text):
-            if not _needed(text, match.start(), match.end()):
-                yield Finding(match.start(), match.end(), "HIDDEN_TEXT")
+    raw = text.encode("utf-8", "surrogatepass")
+    suspect = _ANY.search(text) if _GATE.search(raw) is not None else None
+    while suspect is not None:
+        match = _STRETCH.match(text, suspect.start())
+        end = match.end() if match is not None else suspect.end()
+        if not _needed(text, suspect.start(), end):
+            yield Finding(suspect.start(), end, "HIDDEN_TEXT")
+        suspect = _ANY.search(text, end)
     at = text.find("<!--")
     while at >= 0:
         end = comment_end(text, at)

@@ -32,17 +32,21 @@ _LENGTHS = {
 }
 
 
+_GAPS = (b" ", b"\xa0", b"-", b".")
+
+
 def _iban(match: Match) -> Iterator[Finding]:
     """As long as its country says; what follows in the match is other words."""
     view, (start, end) = match.view, match.it
     length = _LENGTHS.get(view.data[start : start + 2].decode("latin-1").upper(), 0)
-    plain, at = "", start
-    while at < end and len(plain) < length:
-        char = chr(view.data[at])
-        plain += char if char.isalnum() else ""
-        at += 1
+    if not length:
+        return
+    at = start + length
+    while (extra := start + length + sum(view.data.count(gap, start, at) for gap in _GAPS)) > at:
+        at = extra
+    plain = view.data[start:at].translate(None, b"".join(_GAPS)).decode("latin-1")
     follows = view.data[at : at + 1]
-    if length and len(plain) == length and not follows.isalnum() and mod97(plain.upper()):
+    if at <= end and plain.isascii() and plain.isalnum() and not follows.isalnum() and mod97(plain.upper()):
         yield finding(view, (start, at), "IBAN")
 
 

@@ -57,9 +57,8 @@ def _ip4(match: Match) -> Iterator[Finding]:
     octets = match.text.split(".")
     if any(int(octet) > 255 or (len(octet) > 1 and octet[0] == "0") for octet in octets):
         return
-    address = ipaddress.IPv4Address(match.text)
-    if address.is_loopback or address.is_unspecified or address.is_multicast or octets[0] in ("0", "255"):
-        return
+    if octets[0] in ("0", "127") or int(octets[0]) >= 224:
+        return  # nobody's: this network, loopback, groups, masks
     if not _VERSION.search(view.before(start, 12)):
         yield match.finding("IP")
 
@@ -67,6 +66,8 @@ def _ip4(match: Match) -> Iterator[Finding]:
 def _ip6(match: Match) -> Iterator[Finding]:
     view, (start, end) = match.view, match.it
     text = match.text
+    if len(text) == 17 and text.count(":") == 5:
+        return  # a MAC address
     while text.endswith(":") and not text.endswith("::"):
         text = text[:-1]
     end = start + len(text)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from penstock.guard.finding import Finding
-from penstock.guard.run import Run
+from penstock.guard.rule import Match, Rule
+from penstock.guard.run import SEVEN, Run, run_of
 
 _CODES_TEXT = (
     "1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 "
@@ -31,11 +32,9 @@ _NATIONAL = {
 _E164_MAX_DIGITS = 15
 _SHORTEST = 7
 
-_WORDS = re.compile(
-    rb"(?i)\b(?:tele?ph?one?s?|phones?|tels?|mobile?s?|mob|cell(?:phone)?|fax|call(?:ed|ing)?(?: me| us)?|"
-    rb"dial|whatsapp|ring|sms|text(?: me)?|"
-    rb"contact(?: number)?|handy|m.vil|t.l.phone|telefono|telefon|rufnummer|hotline|"
-    rb"landline|msisdn|ph)\b[^\n\d]{0,24}\Z"
+_WORDS = (
+    r"tele?ph?one?s?|phones?|tels?|mobile?s?|mob|cell(?:phone)?|fax|call(?:ed|ing)?(?: me| us)?|dial|whatsapp|ring|sms|"
+    r"text(?: me)?|contact(?: number)?|handy|m.vil|t.l.phone|telefono|telefon|rufnummer|hotline|landline|msisdn|ph"
 )
 _DATE = re.compile(
     r"(?:19|20)\d\d([-./ ])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])\Z|"
@@ -77,19 +76,27 @@ def _world_groups(run: Run, code: str, skip: int) -> int:
     return found
 
 
-def national_phone(run: Run, first: int) -> Iterator[Finding]:
-    """Forms that are nothing else: (555) 123-4567, 555-123-4567, 020 7946 0958, 01 23 45 67 89."""
-    trunk = 1 if run.lengths[first] == 1 and run.digits[first] == "1" else 0
-    if run.shaped(first + trunk, (3, 3, 4)) and _american(run, first + trunk):
-        opens = 1 if run.view.data[run.spans[first][0] - 1 : run.spans[first][0]] == b"(" and not trunk else 0
-        yield run.finding(first, 3 + trunk, "PHONE", opens)
+def american_phone(run: Run, first: int) -> Iterator[Finding]:
+    """(555) 123-4567, 555-123-4567, 1-555-123-4567: a form that is nothing else."""
+    trunk = 1 if run.lengths[first] == 1 else 0
+    if (trunk and run.digits[first] != "1") or not run.shaped(first + trunk, (3, 3, 4)):
         return
-    if not run.digits[first].startswith("0") or run.digits[first].startswith("00"):
-        return
-    shape = _european(run, first)
-    if shape:
-        opens = 1 if run.view.data[run.spans[first][0] - 1 : run.spans[first][0]] == b"(" else 0
-        yield run.finding(first, shape, "PHONE", opens)
+    if _american(run, first + trunk):
+        yield run.finding(first, 3 + trunk, "PHONE", 0 if trunk else _bracket(run, first))
+
+
+def european_phone(run: Run, first: int) -> Iterator[Finding]:
+    """020 7946 0958, 01 23 45 67 89, 0171/1234567: groups that begin with a trunk zero."""
+    count = 0 if run.digits[first].startswith("00") else _european(run, first)
+    if count:
+        yield run.finding(first, count, "PHONE", _bracket(run, first))
+
+
+def _bracket(run: Run, first: int) -> int:
+    """1 where the group stands in brackets: the one in front belongs to the number."""
+    start = run.spans[first][0]
+    closed = len(run.gaps) > first + 1 and ")" in run.gaps[first + 1]
+    return 1 if closed and run.view.data[max(0, start - 1) : start] == b"(" else 0
 
 
 def _american(run: Run, first: int) -> bool:
@@ -115,16 +122,20 @@ def _european(run: Run, first: int) -> int:
     return 2 if german and len(run.lengths) == first + 2 and run.alone(first, 2) else 0
 
 
-def spoken_phone(run: Run, first: int) -> Iterator[Finding]:
+def _spoken(match: Match) -> Iterator[Finding]:
     """Any number of 7 to 15 digits that the words in front call a phone, unless it is written as a date."""
-    if run.digits[first] and _WORDS.search(run.context(first)):
-        count = total = 0
-        for length in run.lengths[first:]:
-            if total + length > _E164_MAX_DIGITS:
-                break
-            total += length
-            count += 1
-        start, end = run.spans[first][0], run.spans[first + count - 1][1] if count else 0
-        text = run.view.data[start:end].decode("latin-1")
-        if total >= _SHORTEST and run.alone(first, count) and not _DATE.match(text):
-            yield run.finding(first, count, "PHONE")
+    run = run_of(match)
+    count = total = 0
+    for length in run.lengths:
+        if total + length > _E164_MAX_DIGITS:
+            break
+        total += length
+        count += 1
+    if total < _SHORTEST or not run.alone(0, count):
+        return
+    text = match.view.data[run.spans[0][0] : run.spans[count - 1][1]].decode("latin-1")
+    if not _DATE.match(text):
+        yield run.finding(0, count, "PHONE")
+
+
+SPOKEN_RULE = Rule(rf"(?i)\b(?:{_WORDS})\b[^\n\d]{{0,24}}({SEVEN})", _spoken, resume="it")

@@ -1,13 +1,17 @@
 """A run of digits: all digits of a text with at most three separators between two of them, in groups."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
+import re2  # type: ignore[import-untyped]  # it brings no types
+
 from penstock.guard.finding import Finding
-from penstock.guard.rule import Match, finding
+from penstock.guard.rule import Match, finding, options
 from penstock.guard.view import View
 
-RUN = r"\d(?:[ .\-/()\xa0]{0,3}\d){6,}"
+SEVEN = r"\d(?:[ .\-/()\xa0]{0,3}\d){6,}"
+RUN = SEVEN.replace("6", "8")  # a date and nothing else has eight digits
 _GROUPS = re.compile(r"\d+")
 
 
@@ -47,6 +51,16 @@ class Run(NamedTuple):
 
     def context(self, first: int) -> bytes:
         return self.view.before(self.spans[first][0])
+
+
+def words(*any_of: str) -> Callable[[bytes], bool]:
+    """Whether one of these expressions is the last thing in front of a number, but for up to 24 other characters."""
+    expression = re2.compile((r"(?i)\b(?:" + "|".join(any_of) + r")\b[^\n\d]{0,24}\z").encode("latin-1"), options())
+
+    def named(before: bytes) -> bool:
+        return expression.search(before) is not None
+
+    return named
 
 
 def run_of(match: Match) -> Run:

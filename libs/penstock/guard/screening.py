@@ -7,11 +7,12 @@ from penstock.guard.hidden import hidden
 from penstock.guard.iban import IBAN_RULE
 from penstock.guard.instructions import INSTRUCTION_RULE
 from penstock.guard.network import NETWORK_RULES
+from penstock.guard.phone import SPOKEN_RULE
 from penstock.guard.rule import Gate
 from penstock.guard.secret import SECRET_RULES
 from penstock.guard.view import View
 
-_GATE = Gate((*SECRET_RULES, *NETWORK_RULES, IBAN_RULE, *DOCUMENT_RULES, DIGIT_RULE, INSTRUCTION_RULE))
+_GATE = Gate((*SECRET_RULES, *NETWORK_RULES, IBAN_RULE, *DOCUMENT_RULES, DIGIT_RULE, SPOKEN_RULE, INSTRUCTION_RULE))
 
 
 def screen(text: str) -> Findings:

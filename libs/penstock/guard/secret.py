@@ -65,10 +65,12 @@ KEY_HEADER = r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _PEM_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_BODY = re.compile(rb"(?:[\s\\]|[A-Za-z0-9+/=]{16,})+")
 
+# What stands where a secret would: blanks, variables, types, words about it.
 _PLACEHOLDER = re.compile(
-    r"(?i)x{4,}|\*{3,}|\.{3}|your|example|changeme|redacted|placeholder|dummy|<|\$|%\(|%s|none|null|true|false|undefined|"
-    r"required|optional|string|process\.env|os\.environ|getenv|\[[A-Z_]+\]|[A-Z_]+_\d+"
+    r"(?i)x{4,}|\*{3,}|\.{3}|your|example|changeme|redacted|placeholder|dummy|\A[<\[]|\A\$[{(]?[A-Z_][A-Z0-9_.]*[)}]?\Z|%\(|"
+    r"\A%s|\A(?:none|null|true|false|undefined|required|optional|string)\b|process\.env|os\.environ|getenv"
 )
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+\Z")
 _STRONG_NAMES = re.compile(rb"(?i)passw|pwd|passphrase|secret|key|credential")
 
 
@@ -107,7 +109,12 @@ def _named(match: Match) -> Iterator[Finding]:
     """A value that something names a secret: not a word, a call or a blank to fill in."""
     text = match.text.rstrip(".:")
     name = match.view.data[match.whole[0] : match.it[0]]
-    if len(text) < 6 or _PLACEHOLDER.search(text) or not _secretive(text, bool(_STRONG_NAMES.search(name))):
+    if (
+        len(text) < 6
+        or _PLACEHOLDER.search(text)
+        or _ADDRESS.match(text)
+        or not _secretive(text, bool(_STRONG_NAMES.search(name)))
+    ):
         return
     yield finding(match.view, (match.it[0], match.it[0] + len(text)), "PASSWORD")
 

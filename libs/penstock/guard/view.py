@@ -5,9 +5,12 @@ in the view; `origin` leads back to the text as it was given.
 """
 
 import re
+import string
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+
+import re2  # type: ignore[import-untyped]  # it brings no types
 
 CONTEXT_MAX_CHARS = 48
 REACH_MAX_CHARS = 256
@@ -18,6 +21,7 @@ _UNSEEN = (
     "\ufeff\uffa0\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\u0300-\u034e\u0350-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 )
+_KEPT = frozenset(string.ascii_letters + string.digits + "@.-+_/:()%='")
 _SPACES = "\u2000-\u200a\u202f\u205f\u3000"
 _DASHES = "\u2010-\u2013\u2043\u2212\ufe58\ufe63\uff0d"
 _ALIKE = (
@@ -43,7 +47,7 @@ def _each(ranges: str) -> Iterator[str]:
 def _plain() -> Mapping[str, str]:
     """What each look-alike is read as; empty for what is not seen."""
     plain = {char: unicodedata.normalize("NFKC", char) for char in _each(_ALIKE)}
-    plain = {char: alike for char, alike in plain.items() if len(alike) == 1 and alike.isascii()}
+    plain = {char: alike for char, alike in plain.items() if alike in _KEPT}
     plain.update({chr(ord(zero) + digit): str(digit) for zero in _ZEROS for digit in range(10)})
     plain.update(dict.fromkeys(_each(_SPACES), " "))
     plain.update(dict.fromkeys(_each(_DASHES), "-"))
@@ -52,7 +56,9 @@ def _plain() -> Mapping[str, str]:
 
 
 _PLAIN = _plain()
-_MARKED = re.compile("[" + "".join(re.escape(char) for char in _PLAIN) + "]+")
+# Every look-alike of the basic plane, and all characters beyond it: a small table tells the former fast.
+_MARKED = re.compile("[" + "".join(char for char in _PLAIN if char <= "\uffff") + "\U00010000-\U0010ffff]+")
+_GATE = re2.compile("[" + "".join(_PLAIN) + "]")  # over bytes, and faster
 
 
 class View:
@@ -67,7 +73,8 @@ class View:
         if text.isascii():
             self.data = text.encode("ascii")
         else:
-            self.data = self._seen().encode("latin-1", "replace")
+            marked = _GATE.search(text.encode("utf-8", "surrogatepass")) is not None
+            self.data = (self._seen() if marked else text).encode("latin-1", "replace")
 
     def origin(self, at: int) -> int:
         """Where in the text the character stands that is at this place of the view."""
@@ -104,7 +111,7 @@ class View:
                 pieces.append(self.text[at:start])
                 place += start - at
             for offset, char in enumerate(match[0], start):
-                alike = _PLAIN[char]
+                alike = _PLAIN.get(char, char)
                 if alike:
                     self._note(place, offset)
                     pieces.append(alike)
