@@ -24,7 +24,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -63,16 +63,19 @@ acme:
 
 @dataclass(frozen=True)
 class Site:
-    """A policy plane, and a token to ask it with. `pids` of policy, and of the two servers."""
+    """A policy plane, and a token to ask it with; `key_account` is its key's."""
 
     nats_url: str
     store_url: str
     token: str
+    key_account: str
     pids: tuple[int, ...]
 
 
 @asynccontextmanager
-async def site(processes: int, limits: str = LIMITS, usd: float = 1_000_000.0) -> AsyncIterator[Site]:
+async def site(
+    processes: int, limits: str = LIMITS, usd: float = 1_000_000.0, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Site]:
     """So many policy processes on one broker and one store."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
@@ -80,7 +83,10 @@ async def site(processes: int, limits: str = LIMITS, usd: float = 1_000_000.0) -
         store = Store(StoreSettings(folder / "store"))
         await store.start()
         stack.push_async_callback(store.stop)
-        environment = _files(folder, limits) | {"PENSTOCK_NATS_URL": broker.url, "PENSTOCK_STORE_URL": store.url}
+        environment = {**_files(folder, limits), **(settings or {})} | {
+            "PENSTOCK_NATS_URL": broker.url,
+            "PENSTOCK_STORE_URL": store.url,
+        }
         credential = create_key(folder / "keys.json", ApiKey("", "", "acme", "user:alice", limits=(Limit(usd),)), 1.0)[
             1
         ]
@@ -95,7 +101,7 @@ async def site(processes: int, limits: str = LIMITS, usd: float = 1_000_000.0) -
             pids.append(process.child.pid)
             assert len(pids) == number + 1
         token = await eventually(lambda: _token(bus, credential), within_s=20)
-        yield Site(broker.url, store.url, token, tuple(pids))
+        yield Site(broker.url, store.url, token, f"key:{credential.split('_')[1]}", tuple(pids))
 
 
 def _files(folder: Path, limits: str) -> dict[str, str]:

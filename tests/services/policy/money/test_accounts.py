@@ -9,7 +9,7 @@ from penstock.kit.store import Store
 from services.policy.money.accounts import Accounts
 from services.policy.money.holds import Hold, Reserved, Standing
 from services.policy.money.ledger import AS_RESERVED, Balance, Held, Ledger
-from services.policy.money.limits import NO_LIMIT, Pot
+from services.policy.money.limits import NO_LIMIT, Limit, Pot, pots
 from tests.support.books import TENANT, Books
 from tests.support.clock import HandClock
 from tests.support.eventually import eventually
@@ -225,3 +225,64 @@ async def test_a_store_that_hangs_fails_closed_in_time(books: Books, valkey: Val
     assert raised.value.code is Code.UNAVAILABLE
     assert asyncio.get_running_loop().time() - began < 3
     valkey.resume()
+
+
+async def test_slots_and_requests_are_taken_with_money_or_not_at_all(books: Books) -> None:
+    few = Pot("user:alice", "", 100, NO_LIMIT, 0, 2, 1)
+
+    assert (await books.reserve("att_1", 10, TENANT, few, actions=1)).state == "reserved"
+    assert await books.reserve("att_2", 10, TENANT, few, actions=1) == Reserved("short", "user:alice", "slots", 0)
+    assert await books.actions("tenant:acme", "user:alice") == [(0, 1, 1), (0, 1, 1)]
+
+    await books.settle("att_1", 5)
+    assert await books.actions("tenant:acme", "user:alice") == [(1, 0, 0), (1, 0, 0)]
+    assert (await books.reserve("att_3", 10, TENANT, few, actions=1)).state == "reserved"
+    await books.settle("att_3", 5)
+    assert await books.reserve("att_4", 10, TENANT, few, actions=1) == Reserved("short", "user:alice", "requests", 0)
+
+
+async def test_what_is_undone_is_no_request(books: Books) -> None:
+    await books.reserve("att_1", 10, actions=1)
+
+    assert await books.accounts.undo("acme", "att_1")
+    assert await books.actions("user:alice") == [(0, 0, 0)]
+
+
+async def test_a_lease_that_runs_out_frees_the_slot_and_keeps_the_request(books: Books) -> None:
+    await books.reserve("att_1", 10, due_s=60, actions=1)
+    await books.record("att_1", 10, due_s=60, actions=1)
+    books.clock.move(61)
+    await books.accounts.expire()
+
+    assert await books.actions("user:alice") == [(1, 0, 0)]
+
+
+async def test_a_clock_that_jumps_counts_on_in_the_window_that_it_is_in(books: Books) -> None:
+    """Forward into tomorrow and back again: what was used today is still used, and tomorrow keeps its own."""
+    limit = {"user:alice": (Limit(usd="0.00000006", period="day"),)}
+
+    def day() -> Pot:
+        return pots([("user:alice", 0, 0)], limit, books.clock.now())[0]
+
+    today = day()
+    assert (await books.reserve("att_1", 50, today)).state == "reserved"
+    books.clock.move(24 * 3600)
+    tomorrow = day()
+    assert (await books.reserve("att_2", 40, tomorrow)).state == "reserved"
+    books.clock.move(-24 * 3600)
+
+    assert day().name == today.name != tomorrow.name
+    assert await books.reserve("att_3", 20, day()) == Reserved("short", today.name, "nano", 10)
+    assert await books.used(today.name, tomorrow.name) == [(0, 50, 0, 0), (0, 40, 0, 0)]
+
+
+async def test_a_clock_that_jumps_far_ahead_ends_leases_and_their_outcomes_correct_it(books: Books) -> None:
+    await books.reserve("att_1", 40, due_s=60, actions=1)
+    await books.record("att_1", 40, due_s=60, actions=1)
+    books.clock.move(12 * 3600)
+    assert await books.accounts.expire() == ["att_1"]
+    books.clock.move(-12 * 3600)
+
+    assert await books.settle("att_1", 15) == 15
+    assert await books.used("user:alice") == [(15, 0, 0, 0)]
+    assert await books.actions("user:alice") == [(1, 0, 0)]

@@ -109,3 +109,47 @@ def test_a_limits_file_that_could_be_misread_is_refused_with_a_sentence(text: st
 def test_an_empty_file_limits_nothing() -> None:
     assert parse_limits("").of("acme", "user:alice") == ()
     assert Limits().of("acme", "user:alice") == ()
+
+
+def test_requests_and_concurrency_are_limits_like_others() -> None:
+    limits = parse_limits("""
+acme:
+  "user:*":
+    - { requests: 60, tokens: 1000, period: minute }
+    - { concurrency: 4 }
+  "agent:bot": { requests: 5, period: week }
+  "run:*": { usd: 1, requests: 20 }
+""")
+    standing = {name: limits.of("acme", name) for name in ("user:alice", "agent:bot", "run:r1")}
+    found = pots([(name, 0, 0) for name in standing], standing, NOON)
+
+    assert [(pot.name, pot.limits) for pot in found] == [
+        ("user:alice@2026-11-24T12:00", (-1, 1000, 60, -1)),
+        ("user:alice", (-1, -1, -1, 4)),
+        ("agent:bot@2026-W48", (-1, -1, 5, -1)),
+        ("run:r1", (1_000_000_000, -1, 20, -1)),
+    ]
+
+
+def test_of_two_limits_of_one_run_the_lower_holds() -> None:
+    (pot,) = pots([("run:r1", 700, 0)], {"run:r1": (Limit("0.000000500", 90, requests=3),)}, NOON)
+    (other,) = pots([("run:r1", 300, 40)], {"run:r1": (Limit("0.000000500", 90, requests=3),)}, NOON)
+
+    assert pot.limits == (500, 90, 3, -1)
+    assert other.limits == (300, 40, 3, -1)
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ('"user:a": {requests: 0}', "requests: 0 is out of range"),
+        ('"user:a": {concurrency: -1}', "concurrency: -1 is out of range"),
+        ('"user:a": {concurrency: 3, period: minute}', "concurrency is at any time, not in a minute"),
+        ('"run:*": {requests: 3, period: hour}', "run:* is limited as a whole. Write no period"),
+        ('"user:a": {requests: 3, period: fortnight}', "cannot be read"),
+    ],
+)
+def test_a_limit_that_nobody_could_keep_is_refused(entry: str, sentence: str) -> None:
+    with pytest.raises(LimitsRefused) as refused:
+        parse_limits(f"acme: {{{entry}}}")
+    assert sentence in str(refused.value)

@@ -198,3 +198,13 @@ async def played(server: ValkeyServer, seed: int, scripts: Path = SCRIPTS) -> No
 @pytest.mark.parametrize("seed", [3, 14, 15])
 async def test_the_same_three_games_every_time(valkey: ValkeyServer, seed: int) -> None:
     await played(valkey, seed)
+
+
+@pytest.mark.long
+async def test_every_small_change_of_the_scripts_is_noticed() -> None:
+    from tests.services.policy.money.mutants import survivors  # which looks at this module
+
+    count, left = await survivors()
+
+    assert count > 150
+    assert [f"{one.script}.lua:{one.number}: {one.line}" for one in left] == []
