@@ -85,6 +85,8 @@ async def test_no_planted_key_is_in_any_file_or_stream_of_the_plane(talkative: W
         "the plane's own API key": own.split("_")[2],
         "another API key": made.split("_")[2],
         "the store's password": (plane.layout.keys / "store-password").read_text(),
+        "what vouches for clients": (plane.layout.keys / "callout" / "issuer.seed").read_text(),
+        "what opens the broker's questions": (plane.layout.keys / "callout" / "curve.seed").read_text(),
     }
     kept = await in_streams(plane)
     assert b"say the words" in kept, "what was asked is kept"
@@ -102,6 +104,8 @@ async def test_no_planted_key_is_in_any_file_or_stream_of_the_plane(talkative: W
         ("the store's password", "keys/store-password"),
         ("the store's password", "keys/store-url"),
         ("the store's password", "store/store.conf"),
+        ("what opens the broker's questions", "keys/callout/curve.seed"),
+        ("what vouches for clients", "keys/callout/issuer.seed"),
     ]
 
 
@@ -116,7 +120,7 @@ async def test_nobody_else_may_read_the_data_folder_or_any_key_in_it(talkative: 
     folder = talkative.plane.folder
     others = stat.S_IRWXG | stat.S_IRWXO
     assert not folder.stat().st_mode & others
-    for path in (folder / "keys").iterdir():
+    for path in (folder / "keys").rglob("*"):
         assert not path.stat().st_mode & others, path.name
     for name in ("config/keys.json", "store/store.conf", "broker/broker.conf", "profile.json"):
         assert not (folder / name).stat().st_mode & others, name
