@@ -8,7 +8,7 @@ from docs.cli_page import cli
 from docs.settings_page import configuration
 from penstock.contracts import stores, subjects
 from penstock.contracts.endpoint import Bucket, Call, Event, Journal, Stream, Work
-from penstock.kit.metrics import Metrics
+from penstock.kit.metrics import Counter, Histogram, Metrics
 
 FOLDER = Path(__file__).parent / "reference"
 
@@ -71,13 +71,15 @@ def metrics() -> str:
         "|---|---|---|---|",
     ]
     registry = Metrics("reference").registry
-    collectors = sorted(set(registry._collector_to_names), key=lambda c: str(getattr(c, "_name", "")))
-    for collector in collectors:
-        if isinstance(collector, prometheus_client.metrics.MetricWrapperBase):
-            labels = ", ".join(collector._labelnames)
-            kind = collector._type
-            suffix = "_total" if kind == "counter" else ""
-            lines.append(f"| `{collector._name}{suffix}` | {kind} | {labels} | {collector._documentation} |")
+    rows: dict[str, str] = {}
+    for collector in registry._collector_to_names:
+        if isinstance(collector, Counter | Histogram):
+            labels = ", ".join(collector.labels)
+            rows[collector.name] = f"| `{collector.name}` | {collector.kind} | {labels} | {collector.meaning} |"
+        elif isinstance(collector, prometheus_client.metrics.MetricWrapperBase):
+            name, labels = collector._name, ", ".join(collector._labelnames)
+            rows[name] = f"| `{name}` | {collector._type} | {labels} | {collector._documentation} |"
+    lines += [rows[name] for name in sorted(rows, key=lambda name: name.removesuffix("_total"))]
     return "\n".join(lines) + "\n"
 
 

@@ -125,7 +125,7 @@ class Identities:
         self._metrics = metrics
         self._cached_max = cached_max
         self._keys: dict[str, tuple[Ed25519PublicKey, float]] = {}
-        self._cache: OrderedDict[bytes, tuple[str, Claims]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[str, Claims, tuple[str, ...]]] = OrderedDict()
         self._looked_at = float("-inf")
         self._answered = True
         self._looking = asyncio.Lock()
@@ -175,7 +175,7 @@ class Identities:
             if public is not None:
                 keys[entry.key] = public, entry.value.until
         self._keys = keys
-        for digest in [digest for digest, (kid, _) in self._cache.items() if kid not in keys]:
+        for digest in [digest for digest, (kid, _, _) in self._cache.items() if kid not in keys]:
             del self._cache[digest]
 
     async def _look_for(self, kid: str) -> None:
@@ -205,16 +205,17 @@ class Identities:
         found = self._cache.get(digest)
         if found is None:
             return None
-        if found[1].exp <= self._clock.now():
+        _, claims, names = found
+        if claims.exp <= self._clock.now():
             del self._cache[digest]
             return None
-        self._refuse_revoked(found[1])
+        self._refuse_revoked(claims, names)
         self._cache.move_to_end(digest)
         self._metrics.tokens_verified.add("cached")
-        return found[1]
+        return claims
 
-    def _refuse_revoked(self, claims: Claims) -> None:
-        if self.revocations.refused(claims.revocable(), claims.tenant):
+    def _refuse_revoked(self, claims: Claims, names: tuple[str, ...]) -> None:
+        if self.revocations.refused(names, claims.tenant):
             self._metrics.tokens_verified.add("revoked")
             raise _refused("it was revoked")
 
@@ -224,9 +225,10 @@ class Identities:
         except Failure:
             self._metrics.tokens_verified.add("refused")
             raise
-        self._refuse_revoked(claims)
+        names = claims.revocable()
+        self._refuse_revoked(claims, names)
         self._metrics.tokens_verified.add("verified")
-        self._cache[_digest(token)] = (kid, claims)
+        self._cache[_digest(token)] = (kid, claims, names)
         if len(self._cache) > self._cached_max:
             self._cache.popitem(last=False)
         return claims

@@ -74,4 +74,5 @@ UNTRACED = Tracer()
 
 def below(meta: Meta) -> Meta:
     """The same context, one span further down; without a usable trace, in a new one."""
-    return replace(meta, traceparent=child(meta.traceparent, os.urandom(16).hex(), os.urandom(8).hex()))
+    random = os.urandom(24).hex()
+    return replace(meta, traceparent=child(meta.traceparent, random[:32], random[32:]))

@@ -12,7 +12,7 @@ from services.router.choosing.standing import UNSEEN, Standing, usable_keys
 from services.router.choosing.strategy import Scene, Strategy, ordered
 from services.router.fault import FaultKind
 from services.router.models.catalogue import Alias, Rule, Share
-from services.router.models.deployment import Deployment
+from services.router.models.deployment import Abilities, Deployment
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ def choose(alias: Alias, need: Need, standings: Mapping[str, Standing], now: flo
         usable: list[Deployment] = []
         for deployment in deployments:
             out = _ruled_out(deployment, need) or _not_now(deployment, scene)
-            lost = _lost(deployment, need)
+            lost = _lost(deployment, need) if need.lossy_ok else ""
             if out is not None:
                 skipped.append(out)
             elif _probe_is_due(deployment, scene):
@@ -117,6 +117,8 @@ def nobody(alias: str, choice: Choice) -> Failure:
 PROBE_DUE_S = 5.0
 """After a rest: a probe looks several times a second whether it may."""
 _BUSY = "busy"
+ABLE = Abilities()
+"""With every ability, which most are."""
 _Group = tuple[str, Strategy, Sequence[Deployment]]
 
 
@@ -134,6 +136,8 @@ def _groups(alias: Alias, rule: Rule | None, need: Need, draw: str) -> list[_Gro
         groups.append((f"rule {rule.name}", rule.strategy or alias.strategy, rule.deployments))
     elif (canary := _canary(alias, need, draw)) is not None:
         groups.append((f"canary for {canary.percent:g} %", "priority", (canary.deployment,)))
+    if not groups:
+        return [("", alias.strategy, alias.deployments)]
     if rule is None or rule.others:
         named = {each.id for _, _, group in groups for each in group}
         groups.append(("", alias.strategy, [each for each in alias.deployments if each.id not in named]))
@@ -181,6 +185,8 @@ def _ruled_out(deployment: Deployment, need: Need) -> Skipped | None:
 def _lost(deployment: Deployment, need: Need) -> str:
     """What the model would leave out, "" for nothing."""
     able = deployment.abilities
+    if able == ABLE:
+        return ""
     wanted = (
         (need.tools, able.tools, "tools"),
         (need.schema, able.schema, "schema"),
