@@ -4,7 +4,10 @@ import time
 from collections.abc import Mapping
 
 from penstock.contracts.errors import Code, Failure
+from penstock.contracts.governance import POLICY_BALANCES
 from penstock.contracts.ids import new_id
+from penstock.contracts.meta import Meta
+from penstock.contracts.policy import AccountQuery, Balances
 from penstock.kit.parts import Parts
 from penstock.kit.service import Background
 from penstock.kit.store import Store
@@ -149,8 +152,12 @@ def _limits(config: Config) -> StateLimits:
 
 def _chain(config: Config, board: Board, parts: Parts) -> Chain:
     rules = ChainRules(config.attempts_max, config.rounds_max, config.backoff_s, config.backoff_max_s, config.hops_max)
+
+    async def ask(meta: Meta) -> Balances:
+        return await parts.bus.call(POLICY_BALANCES, AccountQuery(), meta)
+
     return Chain(
-        parts.boundary, board, rules, parts.metrics, parts.log, shadows_max=config.shadows_max, tracer=parts.tracer
+        parts.boundary, board, rules, parts.metrics, parts.log, ask, shadows_max=config.shadows_max, tracer=parts.tracer
     )
 
 

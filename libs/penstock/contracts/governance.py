@@ -50,7 +50,8 @@ POLICY_BALANCES = Call(
     policy.AccountQuery,
     policy.Balances,
     POLICY,
-    (GATEWAY, ORCHESTRATOR),
+    # the router for rules that look at what is left
+    (GATEWAY, ORCHESTRATOR, ROUTER),
     repeatable=True,
 )
 

@@ -14,10 +14,10 @@ from penstock.kit.span import UNTRACED, Tracer
 from services.router.attempts.attempt import Attempt, Wanted
 from services.router.attempts.board import Board
 from services.router.attempts.course import ChainRules, Course, Means
-from services.router.attempts.purse import Purse
+from services.router.attempts.purse import Ask, Purse
 from services.router.attempts.shadow import Shadows, Work
 from services.router.choosing.choose import copies
-from services.router.choosing.request import Need
+from services.router.choosing.request import UNBOUNDED_USD, Need
 from services.router.models.catalogue import Alias
 
 Result = TypeVar("Result")
@@ -35,12 +35,13 @@ class Chain:
         rules: ChainRules,
         metrics: Metrics,
         log: Log,
+        ask: Ask,
         *,
         shadows_max: int = SHADOWS_MAX,
         tracer: Tracer = UNTRACED,
     ) -> None:
         self._board = board
-        self._purse = Purse()
+        self._purse = Purse(ask)
         self._means = Means(boundary, board, rules, metrics, log, self._purse, tracer)
         self._shadows = Shadows(self._means, shadows_max)
 
@@ -55,7 +56,7 @@ class Chain:
         """The first result; see Course.run. `copy` does the same work for a deployment whose answer nobody sees;
         without it there are no copies."""
         if alias.rules:
-            left_usd = self._purse.left_usd(wanted.meta.token)
+            left_usd = await self._purse.left_usd(wanted.meta) if alias.looks_at_budget else UNBOUNDED_USD
             need = msgspec.structs.replace(
                 need, tenant=need.tenant or wanted.meta.tenant, budget_left_usd=min(need.budget_left_usd, left_usd)
             )

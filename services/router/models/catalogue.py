@@ -54,6 +54,11 @@ class Alias(msgspec.Struct, frozen=True, dict=True):
     hedge_after_s: float = 0.0
     cache: CacheRules | None = None
 
+    @cached_property
+    def looks_at_budget(self) -> bool:
+        """Whether a rule depends on what the caller has left."""
+        return any(rule.when is not None and rule.when.looks_at("budget_left_usd") for rule in self.rules)
+
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """What any of its deployments does."""

@@ -81,6 +81,10 @@ class Condition:
         if self.constant is None:
             self._check_answers()
 
+    def looks_at(self, name: str) -> bool:
+        """Whether this fact of a request matters to it."""
+        return name in self._names
+
     def holds(self, facts: dict[str, object]) -> bool:
         """For a request's `Need.facts()`. Only what is asked for is handed over: that is most of the cost."""
         return self._answer({name: facts[name] for name in self._names}) is True

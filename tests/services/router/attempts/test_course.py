@@ -303,6 +303,15 @@ async def test_a_rule_sees_what_is_left_of_the_budget(plane: Plane) -> None:
     rules = [{"when": "budget_left_usd < 1.0", "use": ["two"]}]
     plane.aliases["chat"] = {"deployments": ["one"], "rules": rules}
     async with plane.router():
+        assert (await plane.complete(max_tokens=10)).served.deployment == "two"
+
+
+async def test_a_rule_sees_what_is_left_shrink_and_no_limit_as_very_much(plane: Plane) -> None:
+    rules = [{"when": "budget_left_usd < 0.001", "use": ["two"]}]
+    plane.aliases["chat"] = {"deployments": ["one"], "rules": rules}
+    async with plane.router():
+        assert (await plane.complete(max_tokens=10)).served.deployment == "one"
+        await plane.log_in(usd=0.00105)
         assert (await plane.complete(max_tokens=10)).served.deployment == "one"
         assert (await plane.complete(max_tokens=10)).served.deployment == "two"
 
