@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol as Interface
 
 from services.router.fault import Fault, FaultKind
+from services.router.protocols.fitted import Names, fitted, piece_back, told_back
 from services.router.protocols.loss import Loss, Losses
 from services.router.protocols.protocol import Body, Protocol, Reader, Shape, Sort, Tap, Target, Told, Writer
 from services.router.sse import SseEvent
@@ -101,7 +102,7 @@ class Straight:
 class Crossing:
     """From one protocol to another and back."""
 
-    __slots__ = ("_body", "_shape", "_surface", "_target", "_terms", "_wire", "losses", "wire")
+    __slots__ = ("_body", "_names", "_shape", "_surface", "_target", "_terms", "_wire", "losses", "wire")
 
     def __init__(
         self, surface: Protocol, wire: Protocol, body: Body, target: Target, shape: Shape, terms: Terms
@@ -112,28 +113,31 @@ class Crossing:
         self._target = target
         self._shape = shape
         self._terms = terms
+        self._names: Names = {}
         self.losses = Losses()
         self.wire = wire.name
 
     def request(self) -> bytes:
-        written = self._wire.write_prompt(self._body.prompt(), self._target, self.losses)
+        prompt, self._names = fitted(self._body.prompt(), self.wire, self.losses)
+        written = self._wire.write_prompt(prompt, self._target, self.losses)
         self._terms.judge(self.losses)
         return written
 
     def answer(self, raw: bytes) -> tuple[bytes, Told]:
         answer, told = self._wire.read_answer(raw)
-        return self._surface.write_answer(answer, self._shape, self.losses), told
+        return self._surface.write_answer(told_back(answer, self._names), self._shape, self.losses), told
 
     def conveyor(self) -> "Translator":
-        return Translator(self._wire.reader(), self._surface.writer(self._shape, self.losses))
+        return Translator(self._wire.reader(), self._surface.writer(self._shape, self.losses), self._names)
 
 
 class Translator:
     """A provider's stream in the caller's protocol, event by event."""
 
-    __slots__ = ("_reader", "_writer", "done")
+    __slots__ = ("_names", "_reader", "_writer", "done")
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, names: Names) -> None:
+        self._names = names
         self._reader = reader
         self._writer = writer
         self.done = False
@@ -150,8 +154,8 @@ class Translator:
         """The reader's judgement of the event, and what the caller is told of it. The end is written by `end`."""
         sort, pieces = self._reader.read(event)
         self.done = self._reader.done
-        return sort, b"".join([self._writer.write(piece) for piece in pieces])
+        return sort, b"".join([self._writer.write(piece_back(piece, self._names)) for piece in pieces])
 
     def end(self) -> bytes:
-        rest = b"".join([self._writer.write(piece) for piece in self._reader.end()])
+        rest = b"".join([self._writer.write(piece_back(piece, self._names)) for piece in self._reader.end()])
         return rest + self._writer.end()
