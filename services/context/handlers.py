@@ -109,7 +109,7 @@ class Handlers:
         facts = await screened_json([bytes(turn.message) for turn in request.turns]) if self._config.screen else {}
         question = _question("context.session", "Session", request.session, digest, _DUE_S, facts)
         async with self._boundary.action(question, meta, honours=HONOURED) as action:
-            turns = obliged.turns(request.turns, action)
+            turns = [replace(turn, taint=meta.taint) for turn in obliged.turns(request.turns, action)]
             return Appended(await self._sessions.append(meta.tenant, request.session, turns))
 
     async def history(self, request: HistoryRequest, meta: Meta) -> History:

@@ -62,7 +62,8 @@ class Sessions:
         turns, _, info = _keys(tenant, session)
         found, total = await self._store.do_all([("LRANGE", turns, -limit, -1), ("HGET", info, "total")])
         kept = [_turns.decode(turn) for turn in found] if isinstance(found, list) else []
-        return History(kept, dropped=(int(total) if isinstance(total, bytes) else 0) - len(kept))
+        dropped = (int(total) if isinstance(total, bytes) else 0) - len(kept)
+        return History(kept, dropped, tuple(sorted({label for turn in kept for label in turn.taint})))
 
     async def forget(self, tenant: str, session: str) -> bool:
         """Whether it was there."""

@@ -50,10 +50,11 @@ class Found(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message of a conversation, in the OpenAI chat shape (role, content, tool calls) as raw JSON.
-    `id` makes appending it twice one turn."""
+    `id` makes appending it twice one turn. `taint`: of the run that wrote it, set by the service that keeps it."""
 
     id: str
     message: msgspec.Raw
+    taint: tuple[str, ...] = ()
 
 
 class Append(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -77,10 +78,12 @@ class HistoryRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Turns, oldest first. `dropped`: how many older ones were left out."""
+    """Turns, oldest first. `dropped`: how many older ones were left out. `taint`: labels that a run bears from now on,
+    which has read this."""
 
     turns: list[Turn]
     dropped: int = 0
+    taint: tuple[str, ...] = ()
 
 
 class Forget(msgspec.Struct, frozen=True, omit_defaults=True):

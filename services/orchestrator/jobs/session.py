@@ -16,7 +16,8 @@ async def recall(context: JobContext) -> list[msgspec.Raw]:
 
     async def ask(this: Try) -> Done[History]:
         limit = context.bounds.history_turns_max
-        return Done(await context.bus.call(CONTEXT_HISTORY, HistoryRequest(session, limit), this.meta))
+        history = await context.bus.call(CONTEXT_HISTORY, HistoryRequest(session, limit), this.meta)
+        return Done(history, taint=history.taint)
 
     history = await context.steps.step("history", "history", ask, History, arguments=session)
     return [turn.message for turn in history.turns]

@@ -86,7 +86,7 @@ EVENT = jobs.JobEvent(
 FRAME = jobs.TokenFrame("job_1", "model-1", 7, "Hel", 1, True)
 SPEC = tools.ToolSpec("order", "Orders an item.", RAW, "idempotent", "http", ("shop", "writes"))
 PASSAGE = context.Passage("doc_1", "valves.md", "Valves", "Turn it to the left.", 0.75)
-TURN = context.Turn("turn_1", RAW)
+TURN = context.Turn("turn_1", RAW, ("web",))
 REASON = policy.Reason("own-tenant", "it belongs to another tenant")
 ENTITY = policy.Entity(
     "Tool", "order", {"effect": "once", "size": 3, "rate": 0.5, "writes": True, "labels": ["a", "b"]}
@@ -220,7 +220,7 @@ KEY_VIEW = keys.KeyView(
 )
 
 ON_THE_WIRE: tuple[Sample, ...] = (
-    Meta("req_1", "acme", "token", 1_790_000_000.5, "00-01-02-01", "order 17", "job_1", "tool-1-1", 4),
+    Meta("req_1", "acme", "token", 1_790_000_000.5, "00-01-02-01", "order 17", "job_1", "tool-1-1", 4, ("web",)),
     REFUSED,
     UPSTREAM,
     # jobs
@@ -282,18 +282,18 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     tools.ToolListRequest(("order", "stock")),
     tools.ToolList([SPEC]),
     tools.ToolCall("call_1", "order", RAW),
-    tools.ToolResult("done", True, True, True, "application/json", "dec_1"),
+    tools.ToolResult("done", True, True, True, "application/json", "dec_1", ("web",)),
     # context
     context.Ingest("valves.md", "# Valves", "Valves", "text/plain", "handbook"),
     context.Ingested("doc_1", 3, True),
     context.Search("valve", 7, "handbook"),
     PASSAGE,
-    context.Found([PASSAGE], True),
+    context.Found([PASSAGE], True, ("web",)),
     TURN,
     context.Append("s1", [TURN]),
     context.Appended(12),
     context.HistoryRequest("s1", 7),
-    context.History([TURN], 5),
+    context.History([TURN], 5, ("web",)),
     context.Forget("valves.md", "s1", "handbook"),
     context.Forgotten(2),
     # runs
@@ -326,6 +326,7 @@ ON_THE_WIRE: tuple[Sample, ...] = (
         cost_nano=17,
         attempt="att_1",
         decision="dec_1",
+        taint=("web",),
     ),
     runs.StepFailed(n=4, time=5.5, step="model-2", name="chat", error=ERROR, tries=2, next_at=6.5),
     runs.Waiting(n=5, time=6.5, inputs=["approval.a1"], why="approval"),
@@ -482,6 +483,7 @@ ON_THE_WIRE: tuple[Sample, ...] = (
         cached="exact",
         saved_nano=5,
         template="greeting@3",
+        applied={"redact_input:EMAIL": 2},
     ),
     RECORD,
     audit.Batch([RECORD]),

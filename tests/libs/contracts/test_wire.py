@@ -107,6 +107,7 @@ def test_every_field_is_set_in_the_sample(value: Sample) -> None:
 def test_a_field_of_tomorrow_is_passed_over(value: Sample) -> None:
     free = frozenset(
         {
+            "applied",
             "job",
             "properties",
             "context",

@@ -101,3 +101,14 @@ async def test_what_is_found_taints_who_reads_it(plane: Plane) -> None:
         assert (await plane.search("Write about keys")).taint == ("documents",)
         await plane.ingest("tips.md", hostile)
         assert (await plane.search("previous tips")).taint == ("documents", "instructions")
+
+
+async def test_a_session_keeps_the_taint_of_who_wrote_it_and_takes_it_from_nobodys_words(plane: Plane) -> None:
+    turn = Turn("t1", msgspec.Raw(b'{"role":"user","content":"hello"}'), taint=("forged",))
+    async with plane.context():
+        await plane.bus.call(CONTEXT_APPEND, Append("s1", [turn]), plane.meta())
+        clean = await plane.bus.call(CONTEXT_HISTORY, HistoryRequest("s1"), plane.meta())
+        turn = msgspec.structs.replace(turn, id="t2")
+        await plane.bus.call(CONTEXT_APPEND, Append("s1", [turn]), plane.meta(taint=("web",)))
+        tainted = await plane.bus.call(CONTEXT_HISTORY, HistoryRequest("s1"), plane.meta())
+    assert (clean.taint, tainted.taint) == ((), ("web",))
