@@ -41,10 +41,12 @@ HTTP_ERRORS = {
 def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
     """Method, path, handler: everything that can be reached from outside. All of it needs a key; what does not,
     because it says how to get one, is in `application`."""
-    models, jobs, keys, accounts = handlers.models, handlers.jobs, handlers.keys, handlers.accounts
-    approvals, policies, authzen = handlers.approvals, handlers.policies, handlers.authzen
+    return [("GET", "/", handlers.root), *_model_routes(handlers), *_own_routes(handlers)]
+
+
+def _model_routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
+    models = handlers.models
     return [
-        ("GET", "/", handlers.root),
         ("POST", "/v1/chat/completions", models.chat_completions),
         ("POST", "/v1/responses", models.responses),
         ("POST", "/v1/responses/input_tokens", models.count_input_tokens),
@@ -62,6 +64,13 @@ def routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
         ("GET", "/v1beta/models", models.models),
         ("GET", "/v1beta/models/{id:path}", models.model),
         ("POST", "/v1beta/models/{call:path}", models.gemini),
+    ]
+
+
+def _own_routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
+    jobs, keys, accounts = handlers.jobs, handlers.keys, handlers.accounts
+    approvals, policies, authzen = handlers.approvals, handlers.policies, handlers.authzen
+    return [
         ("POST", "/v1/jobs", jobs.submit),
         ("GET", "/v1/jobs", jobs.all),
         ("GET", "/v1/jobs/{id}", jobs.one),
