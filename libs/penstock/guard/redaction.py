@@ -43,7 +43,7 @@ def rewritten(text: str, findings: Findings, entities: frozenset[str], write: Wr
 
 
 def joined(spans: Iterable[Finding]) -> list[Finding]:
-    """Overlapping spans as one, under the name that ranks highest; by start."""
+    """Overlapping spans as one, by start, under the name that ranks highest; what is hidden whole is hidden text."""
     merged: list[Finding] = []
     for span in sorted(spans):
         last = merged[-1] if merged else None
@@ -51,5 +51,7 @@ def joined(spans: Iterable[Finding]) -> list[Finding]:
             merged.append(span)
             continue
         entity = max(last.entity, span.entity, key=lambda name: (name != HIDDEN_TEXT, rank(name)))
+        if last.entity == HIDDEN_TEXT and last.end >= span.end:
+            entity = HIDDEN_TEXT
         merged[-1] = Finding(last.start, max(last.end, span.end), entity)
     return merged

@@ -14,6 +14,8 @@ from penstock.guard.view import View
 # A rule's and a gate's automata are built as they are needed and thrown away when they outgrow this.
 AUTOMATON_MAX_BYTES = 32 << 20
 
+_NAME_MAX_CHARS = 64
+
 Span = tuple[int, int]
 
 
@@ -46,7 +48,7 @@ class Rule:
     """An expression over the bytes of a view; what it finds is judged one by one, without regard to other rules.
 
     `resume`: where to look on after a match. `end` suits expressions that take all they can; `start` those of bounded
-    length that may take in the beginning of the next match; `it` those whose value may itself be a name of a value.
+    length that may take in the beginning of the next match; `it` those whose value, if short, may itself name a value.
     """
 
     def __init__(self, pattern: str, judge: Judge, resume: Literal["end", "start", "it"] = "end") -> None:
@@ -65,7 +67,9 @@ class Rule:
         while match is not None:
             whole, it = match.span(), match.span(self._group)
             yield from self._judge(Match(view, whole, it))
-            match = self._expression.search(view.data, it[0] if self._resume == "it" else whole[0] + 1)
+            short = it[1] - it[0] <= _NAME_MAX_CHARS
+            after = whole[0] + 1 if self._resume == "start" else it[0] if short else it[1]
+            match = self._expression.search(view.data, after)
 
 
 class Gate:

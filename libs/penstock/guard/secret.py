@@ -58,7 +58,7 @@ _URL_PASSWORD = r"\b[A-Za-z][A-Za-z0-9+.\-]{1,20}://[^\s:/?#@\"'<>]{0,100}:([^\s
 _NAMED = (
     r"(?i)(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_\- ]?key|access[_\-]?key|account[_\-]?key|private[_\-]?key|"
     r"client[_\-]?secret|shared[_\-]?access[_\-]?key|auth|credential)s?[A-Za-z0-9_\-]{0,20}"
-    r"(?:\\?[\"'])?[ \t]{0,4}(?::|=>|:?=|\bis\b)[ \t]{0,4}(?:\\?[\"'])?([^\s\"'\\,;<>{}\[\]()`&]{6,256})"
+    r"(?:\\?[\"'])?[ \t]{0,4}(?::|=>|:?=|\bis\b)[ \t]{0,4}(?:\\?[\"'])?([^\s\"'\\,;<>{}\[\]()`&]{6,})"
 )
 _HEADER = r"(?i)\b(?:bearer|basic)[ \t]{1,4}([A-Za-z0-9._~+/\-]{12,}=*)"
 KEY_HEADER = r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
