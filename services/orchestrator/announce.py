@@ -64,15 +64,16 @@ class Announcer:
             # `flush` tries again, and says so
 
     async def _drain(self) -> None:
-        while self._events:
-            event = self._events[0]
-            await self._bus.emit(
-                JOB_EVENT, event, self._meta, message_id=f"{self._run}-{event.n}", tenant=self._tenant, job=self._job
-            )
-            self._events.popleft()
-        if self._view is not None:
-            latest, self._view = self._view, None
-            await self._index.put(self._tenant, latest)
+        # what comes while the view is put must not wait for what comes after it: that may be hours away
+        while self._events or self._view is not None:
+            while self._events:
+                event = self._events[0]
+                id = f"{self._run}-{event.n}"
+                await self._bus.emit(JOB_EVENT, event, self._meta, message_id=id, tenant=self._tenant, job=self._job)
+                self._events.popleft()
+            if self._view is not None:
+                latest, self._view = self._view, None
+                await self._index.put(self._tenant, latest)
 
     async def _stored(self) -> list[JobEvent]:
         found: list[JobEvent] = []

@@ -78,6 +78,15 @@ async def parked(host: Host[Config]) -> None:
     await eventually(check, within_s=10)
 
 
+async def told_of_approval(peers: Peers) -> JobEvent:
+    async def check() -> JobEvent:
+        found = [one for one in await peers.events("job_a") if one.approval]
+        assert found
+        return found[0]
+
+    return await eventually(check)
+
+
 def told(events: list[JobEvent]) -> list[str]:
     return [event.type for event in events]
 
@@ -97,13 +106,11 @@ async def test_a_held_step_waits_for_its_answer_and_is_done_once(
         await waits(peers)
         if not park_after_s:
             await parked(host)
-        event = next(one for one in await peers.events("job_a") if one.approval)
+        event = await told_of_approval(peers)
         assert (event.type, event.step, event.name, event.approval) == ("waiting", "tool-1-1", "pay", "apr_1")
         assert (event.detail, event.decision) == ("approval by finance is needed", "dec_1")
-        began = time.monotonic()
         await answer(peers, "approved")
         view = await peers.ended("job_a")
-        assert time.monotonic() - began < 5
     assert (view.state, view.approvals) == ("completed", ())
     assert output(view.output) == {"text": "finished ", "model": "m-1"}
     assert [count for key, count in peers.effects.items() if key.endswith("tool-1-1")] == [1]
