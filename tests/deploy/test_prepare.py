@@ -111,6 +111,15 @@ async def test_the_broker_takes_its_configuration_and_each_identity_and_no_other
             await Bus.connect(BusConfig(url=server.url, principal="router", connect_timeout_s=0.5))
 
 
+async def test_a_static_tenant_gets_in_by_its_seed_while_no_policy_runs(plane: Path) -> None:
+    prepare(plane, ("default",), ("acme",))
+    config = (plane / "nats" / "broker.conf").read_text().replace('http: "127.0.0.1:8222"\n', "")
+    seed = plane / "operator" / "keys" / "tenant-acme.seed"
+    async with nats_server(config) as server:
+        bus = await Bus.connect(BusConfig(url=server.url, tenant="acme", seed_file=str(seed)))
+        await bus.close()
+
+
 async def test_each_service_reaches_its_own_keys_in_the_store_and_no_other(tmp_path: Path) -> None:
     passwords = {"policy": "for-policy", "context": "for-context", "tool_executor": "for-tools"}
     port = choose_ports(tmp_path / "ports.json", {"store": 0}, {})["store"]
