@@ -61,7 +61,8 @@ class Rule:
     def findings(self, view: View) -> Iterator[Finding]:
         if self._resume == "end":
             for match in self._expression.finditer(view.data):
-                yield from self._judge(Match(view, match.span(), match.span(self._group)))
+                whole = match.span()
+                yield from self._judge(Match(view, whole, match.span(1) if self._group else whole))
             return
         match = self._expression.search(view.data)
         while match is not None:

@@ -12,7 +12,7 @@ from penstock.guard.view import View
 
 SEVEN = r"\d(?:[ .\-/()\xa0]{0,3}\d){6,}"
 RUN = SEVEN.replace("6", "8")  # a date and nothing else has eight digits
-_GROUPS = re.compile(r"\d+")
+_GAPS = re.compile(r"(\D+)")
 
 
 class Run(NamedTuple):
@@ -65,11 +65,11 @@ def words(*any_of: str) -> Callable[[bytes], bool]:
 
 def run_of(match: Match) -> Run:
     """The groups of a match of RUN."""
-    text, start = match.text, match.it[0]
-    spans, digits, gaps, last = [], [], [], 0
-    for group in _GROUPS.finditer(text):
-        spans.append((start + group.start(), start + group.end()))
-        digits.append(group[0])
-        gaps.append(text[last : group.start()].replace("\xa0", " "))
-        last = group.end()
-    return Run(match.view, tuple(spans), tuple(digits), tuple(gaps), tuple(map(len, digits)))
+    parts = _GAPS.split(match.text.replace("\xa0", " "))
+    digits, gaps = tuple(parts[::2]), ("", *parts[1::2])
+    spans, at = [], match.it[0]
+    for gap, group in zip(gaps, digits, strict=True):
+        start = at + len(gap)
+        at = start + len(group)
+        spans.append((start, at))
+    return Run(match.view, tuple(spans), digits, gaps, tuple(map(len, digits)))

@@ -75,10 +75,13 @@ class StreamScreen:
         if len(buffer) == offset:
             return ""
         view = View(buffer)
+        cut = len(buffer) if ended else max(offset, _settled(view))
+        if cut == offset and len(buffer) - cut <= self._held_max:
+            self._held = buffer[offset:]
+            return ""
         possible = candidates(view)
         found = resolved(possible)
         ours = [span for span in found.spans if span.end > offset and span.entity in self._entities]
-        cut = len(buffer) if ended else max(offset, _settled(view))
         cut = _before_straddling([span for span in possible if span.entity in self._entities], cut)
         if len(buffer) - cut > self._held_max:
             cut = self._forced(ours, len(buffer))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import re2  # type: ignore[import-untyped]  # it brings no types
 
 CONTEXT_MAX_CHARS = 48
-REACH_MAX_CHARS = 256
+REACH_MAX_CHARS = 128
 
 # Not seen, or only as a mark on the character before: joiners, directions, fillers, selectors, tags, combining marks.
 _UNSEEN = (
