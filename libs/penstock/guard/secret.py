@@ -50,7 +50,7 @@ _TOKENS = (
     r"dckr_pat_[A-Za-z0-9_\-]{24,}",
     r"ATATT3[A-Za-z0-9_\-=]{50,}",  # Atlassian
     r"secret_[A-Za-z0-9]{43}\b|ntn_[A-Za-z0-9]{40,}",  # Notion
-    r"eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*",  # JWT
+    r"eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]*)?",  # JWT
     r"eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}",  # JWE
 )
 _WEBHOOK = r"https://hooks\.slack\.com/services/([A-Z0-9]+/[A-Z0-9]+/[A-Za-z0-9]+)"

@@ -90,3 +90,18 @@ def test_any_split_gives_what_the_whole_text_gives(frames: list[str]) -> None:
 def test_every_kind_is_found_a_character_at_a_time(piece: str) -> None:
     text = f"So it is {piece}, they said."
     assert streamed(list(text), StreamScreen(ALL)) == redact(text, ALL).text
+
+
+def test_never_more_is_held_back_than_may_be() -> None:
+    screen = StreamScreen(ALL, held_max_chars=256)
+    passed = 0
+    for frame in range(1, 400):
+        passed += len(screen.feed("abcdefgh"))
+        assert frame * 8 - passed <= 256
+    assert passed + len(screen.flush()) == 399 * 8
+
+
+def test_of_a_token_longer_than_may_be_held_nothing_is_shown() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx" + "MjM0NTY3" * 200 + ".dozjgNryP4J3jVmNHl0w5N"
+    frames = [token[start : start + 7] for start in range(0, len(token), 7)]
+    assert streamed(["it is ", *frames, " so"], StreamScreen(ALL, held_max_chars=256)) == "it is [TOKEN] so"
