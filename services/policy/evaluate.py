@@ -1,7 +1,7 @@
 """From a question to an answer: judge, reserve, record, answer. Fails closed at every step.
 
 An answer is given only when the audit stream has the decision. When that cannot be had in time, the reservation is
-given back, the attempt is closed, and nothing was permitted. Where even that cannot be done, because the store or this
+closed, an outcome gives it back, and nothing was permitted. Where even that cannot be done, because the store or this
 process is gone, the reservation stays pending in the store, and is given back as one without a decision (settle.py).
 """
 

@@ -29,6 +29,7 @@ class Kept:
     answer: str | None = None
     asked: str | None = None
     again: bool = False
+    over: bool = False
     ttl_s: int = 0
 
 
@@ -115,7 +116,7 @@ class PaperBooks:
         return Reserved("reserved", left=min(lefts, default=-1))
 
     def _again(self, kept: Kept, hold: Hold) -> Reserved:
-        if kept.state != "held":
+        if kept.state != "held" or kept.over:
             return Reserved("over")
         if kept.digest != hold.digest:
             return Reserved("conflict")
@@ -172,7 +173,8 @@ class PaperBooks:
         kept = self.attempts.get(attempt)
         if kept is not None and kept.again:
             return False
-        self._void(attempt)
+        if kept is not None and kept.state == "held":
+            kept.over = True
         return True
 
     def give_back(self, before: float) -> list[str]:
@@ -236,7 +238,7 @@ class PaperBooks:
             fields = {"state": kept.state, "ttl": kept.ttl_s}
             if kept.state != "settled":
                 texts = {"digest": kept.digest, "answer": kept.answer, "asked": kept.asked}
-                fields |= {"amounts": kept.amounts, "pots": kept.pots, "again": kept.again}
+                fields |= {"amounts": kept.amounts, "pots": kept.pots, "again": kept.again, "over": kept.over}
                 fields |= {name: text for name, text in texts.items() if text is not None}
             found[f"attempt:{attempt}"] = fields
         return {name: value for name, value in found.items() if value or name.startswith("pot:")}
@@ -298,6 +300,7 @@ def _attempt(fields: dict[str, str], ttl: int) -> State:
         shown["amounts"] = tuple(int(fields.pop(measure)) for measure in MEASURES)
         shown["pots"] = tuple(fields.pop("pots").split())
         shown["again"] = fields.pop("again", "") == "1"
+        shown["over"] = fields.pop("over", "") == "1"
     return shown | fields
 
 

@@ -88,10 +88,10 @@ class Accounts:
         await self._opened(tenant, "recorded", f"{self._unrecorded_s:.3f}", told(decisions, self._clock.now()))
 
     async def undo(self, tenant: str, attempt: str) -> bool:
-        """Gives back what nobody was permitted, and closes the attempt; if it is recorded the hold stays, for the
-        outcome to settle. False when it was asked about again meanwhile: then all is left as it is."""
-        answer = await self._run(tenant, "void", LATE_OUTCOME_S, 0, 0, attempt)
-        return bool(_texts(answer))
+        """Closes an attempt that nobody was permitted. What it holds stays held until the stream has an outcome, or can
+        have no decision any more: its record may still be on its way. False when it was asked about again meanwhile:
+        then all is left as it is."""
+        return await self._run(tenant, "close", attempt) == 1
 
     async def overdue(self) -> list[str]:
         """The tenants with something pending for so long that its decision, if there is one, is stored."""
@@ -107,7 +107,7 @@ class Accounts:
         before = f"{heard_until - self._unrecorded_s:.6f}"
         ended: list[str] = []
         for _ in range(VOID_GROUPS_MAX):
-            group = _texts(await self._run(tenant, "void", LATE_OUTCOME_S, before, EXPIRE_GROUP, ""))
+            group = _texts(await self._run(tenant, "void", LATE_OUTCOME_S, before, EXPIRE_GROUP))
             ended.extend(group)
             if len(group) < EXPIRE_GROUP:
                 break

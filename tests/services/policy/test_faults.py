@@ -61,7 +61,7 @@ async def test_without_the_audit_stream_nothing_is_allowed_and_the_reservation_i
         await without_audit_stream(plane)
 
         await closed(plane, complete(700, attempt="att_1"), token)
-        assert (await plane.balances(token)).accounts[0].reserved_nano == 100
+        assert (await plane.balances(token)).accounts[0].reserved_nano == 800
         await plane.bus.prepare()
 
         async def told() -> None:
@@ -71,6 +71,11 @@ async def test_without_the_audit_stream_nothing_is_allowed_and_the_reservation_i
             assert [(one.attempt, one.status, one.cost_nano) for one in outcomes] == [("att_1", "cancelled", 0)]
 
         await eventually(told, within_s=25.0)
+
+        async def given_back() -> None:
+            assert (await plane.balances(token)).accounts[0].reserved_nano == 100
+
+        await eventually(given_back, within_s=25.0)
         assert (await plane.evaluate(complete(900, attempt="att_2"), token)).decision
         with pytest.raises(Failure) as raised:
             await plane.evaluate(complete(700, attempt="att_1"), token)

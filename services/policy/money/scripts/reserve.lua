@@ -16,7 +16,7 @@ local function short(ask, pot, now)
 end
 
 local function again(ask, key, held)
-  if held[1] ~= 'held' then return { state = 'over' } end
+  if held[1] ~= 'held' or held[5] then return { state = 'over' } end
   if held[2] ~= ask.digest then return { state = 'conflict' } end
   -- asked twice: neither asker may undo what the other was permitted, and the younger has its full time to record it
   if held[4] ~= ask.asked then
@@ -38,7 +38,7 @@ end
 
 local function reserve(ask)
   local key = prefix .. 'attempt:' .. ask.attempt
-  local held = redis.call('HMGET', key, 'state', 'digest', 'answer', 'asked')
+  local held = redis.call('HMGET', key, 'state', 'digest', 'answer', 'asked', 'over')
   if held[1] then return again(ask, key, held) end
   local left, names, known = -1, {}, {}
   for i, pot in ipairs(ask.pots) do

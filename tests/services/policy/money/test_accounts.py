@@ -8,7 +8,7 @@ from penstock.contracts.errors import Code, Failure
 from penstock.kit.store import Store
 from services.policy.money.accounts import Accounts
 from services.policy.money.holds import Hold, Reserved, Standing
-from services.policy.money.ledger import AS_RESERVED, Balance, Held, Ledger
+from services.policy.money.ledger import AS_RESERVED, Balance, Held, Ledger, Spent
 from services.policy.money.limits import NO_LIMIT, Limit, Pot, pots
 from tests.support.books import TENANT, Books
 from tests.support.clock import HandClock
@@ -243,8 +243,9 @@ async def test_slots_and_requests_are_taken_with_money_or_not_at_all(books: Book
 
 async def test_what_is_undone_is_no_request(books: Books) -> None:
     await books.reserve("att_1", 10, actions=1)
-
     assert await books.accounts.undo("acme", "att_1")
+
+    await books.accounts.settle("acme", [Spent("att_1", 0, 0, 0)])
     assert await books.actions("user:alice") == [(0, 0, 0)]
 
 

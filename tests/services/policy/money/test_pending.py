@@ -88,13 +88,27 @@ async def test_an_outcome_heard_before_its_decision_settles_what_was_given_back(
     assert await books.used("user:alice") == [(15, 0, 0, 0)]
 
 
-async def test_an_undone_attempt_is_given_back_at_once(books: Books) -> None:
+async def test_an_undone_attempt_is_over_at_once_and_held_until_the_stream_says_what_became_of_it(books: Books) -> None:
+    """Were it free before, its record, should it still come, would stand above the limit with who took its place."""
     await books.reserve("att_1", 40)
 
     assert await books.accounts.undo("acme", "att_1")
-    assert await books.used("user:alice") == [(0, 0, 0, 0)]
     assert await books.reserve("att_1", 40) == Reserved("over")
     assert await books.accounts.undo("acme", "att_1")
+    assert await books.reserve("att_2", 30) == Reserved("short", "user:alice", "nano", 20)
+    await books.record("att_1", 40)
+    assert await books.used("user:alice") == [(0, 40, 0, 0)]
+    await books.settle("att_1", 0)
+    assert await books.used("user:alice") == [(0, 0, 0, 0)]
+
+
+async def test_an_undone_attempt_without_a_record_is_given_back_when_there_can_be_none(books: Books) -> None:
+    await books.reserve("att_1", 40)
+    await books.accounts.undo("acme", "att_1")
+    books.clock.move(20)
+
+    assert await books.accounts.give_back("acme", books.clock.now()) == ["att_1"]
+    assert await books.used("user:alice") == [(0, 0, 0, 0)]
 
 
 async def test_an_attempt_asked_twice_is_not_undone_by_one_of_them(books: Books) -> None:
