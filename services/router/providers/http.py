@@ -2,9 +2,12 @@
 
 import io
 from collections.abc import Mapping
-from types import SimpleNamespace
+from contextvars import ContextVar
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from services.router.fault import Fault, FaultKind
@@ -80,13 +83,22 @@ class _Trail:
     __slots__ = ("kept",)
 
     def __init__(self) -> None:
-        self.kept = False
+        self.kept = True
 
 
-async def _kept(
-    session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    context.trace_request_ctx.kept = True
+_trail: ContextVar[_Trail] = ContextVar("trail")
+"""Of the request that this task is sending."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Says which request needed a new connection. aiohttp's tracing would tell too, and costs more than the rest of
+    what is done here for a request."""
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        _trail.get().kept = False
+        return await super()._create_connection(req, traces, timeout)
 
 
 class Http:
@@ -108,12 +120,11 @@ class Http:
             session = self._session = self._open()
         for resends in range(RESENDS_MAX + 1):
             trail = _Trail()
+            _trail.set(trail)
             # aiohttp sends a file in pieces, which keeps the loop free while a body with images goes out
             data = body if len(body) <= IN_ONE_PIECE_BYTES else io.BytesIO(body)
             try:
-                response = await session.post(
-                    url, headers=headers, data=data, allow_redirects=False, trace_request_ctx=trail
-                )
+                response = await session.post(url, headers=headers, data=data, allow_redirects=False)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 if not trail.kept or resends == RESENDS_MAX:
                     raise _broken(error) from None
@@ -130,9 +141,7 @@ class Http:
 
     def _open(self) -> aiohttp.ClientSession:
         # aiohttp sets TCP_NODELAY on every connection.
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_kept)
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive_s, ttl_dns_cache=30)
+        connector = _Connector(limit=0, keepalive_timeout=self._keep_alive_s, ttl_dns_cache=30)
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -140,7 +149,6 @@ class Http:
             read_bufsize=READ_AHEAD_BYTES,
             headers={"Accept-Encoding": "identity", "User-Agent": "penstock", "Content-Type": "application/json"},
             skip_auto_headers=("Accept",),
-            trace_configs=[trace],
         )
 
 
