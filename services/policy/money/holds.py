@@ -4,6 +4,7 @@ Amounts are decimal texts there, in the order of MEASURES.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -134,7 +135,9 @@ def standing(answer: object) -> Standing:
     return Standing(Balance(*(int(number) for number in numbers)), float(since))
 
 
+@lru_cache(maxsize=2048)
 def _pot(pot: Pot) -> Form:
+    """The same pots are asked again and again, until their windows end."""
     return {
         "name": pot.name,
         "limits": [str(limit) for limit in pot.limits],
