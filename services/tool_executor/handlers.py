@@ -108,18 +108,23 @@ class Handlers:
         question = _question(tool, asked.facts, asked.digest, asked.arguments)
         async with self._boundary.action(question, meta, honours=HONOURED | tool.runner.honours) as action:
             obliged = Obliged(action.obligations)
-            if action.obligations:
-                asked = self._held(tool, asked, obliged)
-            if asked.prepared is None:
-                result = ToolResult(asked.problem, is_error=True)
-            else:
-                call = _call(tool, request, meta, asked.digest + obliged.mark)
-                result = await self._in_place(tool, asked.prepared, call, self._time_left_s(tool, meta))
-                result = await self._seen(tool, result)
-            result = obliged.result(result)
-            action.applied(obliged.applied)
-            _settle(action, result, Code.INVALID if asked.prepared is None else Code.UPSTREAM)
+            try:
+                result, error = await self._carried_out(tool, asked, obliged, request, meta)
+            finally:
+                action.applied(obliged.applied)
+            _settle(action, result, error)
             return replace(result, decision=action.decision.context.id)
+
+    async def _carried_out(
+        self, tool: Tool, asked: _Asked, obliged: Obliged, request: ToolCall, meta: Meta
+    ) -> tuple[ToolResult, Code]:
+        """What the caller may see, and what it stands for when it is an error."""
+        asked = self._held(tool, asked, obliged)
+        if asked.prepared is None:
+            return obliged.result(ToolResult(asked.problem, is_error=True)), Code.INVALID
+        call = _call(tool, request, meta, asked.digest + obliged.mark)
+        result = await self._in_place(tool, asked.prepared, call, self._time_left_s(tool, meta))
+        return obliged.result(await self._seen(tool, result)), Code.UPSTREAM
 
     async def _asked(self, tool: Tool, request: ToolCall, meta: Meta) -> _Asked:
         """A call that could be made, or what is wrong with it; with what policy is told of it."""
@@ -142,7 +147,7 @@ class Handlers:
     def _held(self, tool: Tool, asked: _Asked, obliged: Obliged) -> _Asked:
         """The call within what policy obliges to: its arguments changed, and checked anew as if they had come so.
         Raises Failure(DENIED) where it cannot be held to that."""
-        if asked.prepared is None:
+        if asked.prepared is None or not obliged:
             return asked
         try:
             arguments = tool.check.complete(obliged.arguments(asked.arguments))

@@ -28,6 +28,9 @@ class Obliged:
         self._transform = Transform(obligations)
         self._done: dict[str, int] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._obligations)
+
     @property
     def bounds(self) -> Bounds:
         asked = self._obligations

@@ -62,8 +62,9 @@ def _conditions(filters: Iterable[Filter], dialect: str) -> dict[str, exp.Expr]:
         if any(column.table for column in condition.find_all(exp.Column)):
             raise NotSure(f"the filter of {one.table} names a table; write its columns alone")
         condition = exp.paren(condition)
-        before = found.get(one.table)
-        found[one.table] = condition if before is None else exp.and_(before, condition, copy=False)
+        table = one.table.removeprefix("main.")
+        before = found.get(table)
+        found[table] = condition if before is None else exp.and_(before, condition, copy=False)
     return found
 
 

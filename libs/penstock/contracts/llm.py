@@ -166,12 +166,13 @@ class ResumeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class KeptOpening(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whose a kept stream is, and what it is of."""
+    """Whose a kept stream is, and what it is of. `obliged`: the obligations that it was made under, sorted."""
 
     subject: str
     alias: str
     surface: str
     served: Served
+    obliged: tuple[str, ...] = ()
 
 
 class KeptFrame(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,14 +8,15 @@ HONOURED = TRANSFORMS | {"cap", "pin"}
 
 
 class Duty:
-    """`transform` is None where no text changes."""
+    """`transform` is None where no text changes; `texts`: the obligations as they were written, sorted."""
 
-    __slots__ = ("_done", "cap", "pin", "transform")
+    __slots__ = ("_done", "cap", "pin", "texts", "transform")
 
     def __init__(self, obligations: Obligations = NONE) -> None:
         """Raises Failure(DENIED) for something that cannot be looked for."""
         self.cap = obligations.cap
         self.pin = obligations.pin
+        self.texts = obligations.texts
         self._done = {"cap": 1} if obligations.cap else {}
         self._done |= {"pin": 1} if obligations.pin else {}
         screens = obligations.redact_input or obligations.redact_output or obligations.pseudonymise

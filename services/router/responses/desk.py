@@ -9,10 +9,15 @@ from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Entity, Question
 from penstock.kit.boundary import Boundary
 from penstock.kit.identity import Identities
+from penstock.kit.json_text import decoded, edited
+from penstock.kit.screened import off_loop
+from penstock.kit.transform import Transform
 from services.router.responses.state import ResponsesState
 
 READ = "context.session"
 FORGET = "context.forget"
+SHOWN = frozenset({"redact", "redact_input", "redact_output"})
+"""What can be done to a response that is shown again."""
 ID_MAX_CHARACTERS = 200
 DEADLINE_S = 30.0
 """How late the outcome may be."""
@@ -31,8 +36,13 @@ class ResponsesDesk:
         """Raises Failure(NOT_FOUND)."""
         state = self._checked(request)
         claims = self._identities.claims(meta)
-        async with self._boundary.action(_question(READ, request), meta):
-            return StoredResponse(msgspec.Raw(await state.get(claims.tenant, claims.sub, request.id)))
+        async with self._boundary.action(_question(READ, request), meta, honours=SHOWN) as action:
+            raw = bytes(await state.get(claims.tenant, claims.sub, request.id))
+            if action.obligations:
+                transform = Transform(action.obligations)
+                raw = await off_loop(len(raw), _shown, raw, transform)
+                action.applied(transform.counts)
+            return StoredResponse(msgspec.Raw(raw))
 
     async def delete(self, request: ResponseRef, meta: Meta) -> ResponseDeleted:
         """Raises Failure(NOT_FOUND), also when it was deleted before."""
@@ -50,6 +60,10 @@ class ResponsesDesk:
         if self._state is None:
             raise Failure(Code.NOT_FOUND, "responses are not stored here", param="response_id")
         return self._state
+
+
+def _shown(raw: bytes, transform: Transform) -> bytes:
+    return msgspec.json.encode(edited(decoded(raw), transform.inward))
 
 
 def _question(action: str, request: ResponseRef) -> Question:

@@ -101,7 +101,8 @@ class Audience:
         assert self._kept is not None
         by_rule = self.attempt is not None and self.attempt.deployment.on_disconnect.do == SPOOL
         head = _heads.decode(data)
-        if not (self._wished or by_rule) or not self._kept.open(head.served):
+        obliged = self.attempt.duty.texts if self.attempt is not None else ()
+        if not (self._wished or by_rule) or not self._kept.open(head.served, obliged):
             self._kept = None
             return data
         return msgspec.json.encode(msgspec.structs.replace(head, stream=self._kept.id))

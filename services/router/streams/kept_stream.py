@@ -83,12 +83,12 @@ class KeptStream:
         """Where it is kept."""
         return {"tenant": self._tenant, "stream": self.id}
 
-    def open(self, served: Served) -> bool:
-        """Begins to keep it; False when there is no room."""
+    def open(self, served: Served, obliged: tuple[str, ...] = ()) -> bool:
+        """Begins to keep it; False when there is no room. `obliged`: what it is made under."""
         if not self._keep.takes(self):
             return False
         self.id = new_id("str")
-        self._put(KeptFrame(0, opening=KeptOpening(self._subject, self._alias, self._surface, served)))
+        self._put(KeptFrame(0, opening=KeptOpening(self._subject, self._alias, self._surface, served, obliged)))
         return True
 
     def add(self, frame: bytes) -> bytes:

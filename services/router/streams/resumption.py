@@ -16,6 +16,7 @@ from penstock.contracts.subjects import LLM_KEPT
 from penstock.kit.boundary import Boundary, Settlement
 from penstock.kit.identity import Identities
 from services.router.completion import COMPLETE
+from services.router.obliged.duty import HONOURED
 from services.router.streams.relay import Out
 
 OUTCOME_MARGIN_S = 30.0
@@ -50,7 +51,9 @@ class Resumption:
         question = Question(
             ActionName(COMPLETE), resource, new_id("att"), outcome_due_s=self._timeout_s + OUTCOME_MARGIN_S
         )
-        async with self._boundary.action(question, meta) as action:
+        async with self._boundary.action(question, meta, honours=HONOURED) as action:
+            if action.obligations.texts != opening.obliged:
+                raise Failure(Code.DENIED, "the stream was made under other obligations than hold now: ask anew")
             action.settle(Settlement(deployment=opening.served.deployment, surface=opening.surface, reason="resumed"))
             head = CompletionHead(opening.served, request.stream, opening.surface)
             await out.send(msgspec.json.encode(head))

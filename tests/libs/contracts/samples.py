@@ -196,7 +196,7 @@ RECORD = audit.Record(
     "dec_1", "policy", audit.DECISION, "2026-11-24T06:00:00.000Z", "acme", RAW, "att_1", "1.0", "application/json"
 )
 
-OPENING = llm.KeptOpening("user:alice", "chat", "openai.chat", SERVED)
+OPENING = llm.KeptOpening("user:alice", "chat", "openai.chat", SERVED, ("redact:EMAIL",))
 
 KEY_LIMIT = keys.KeyLimit(5_000_000_000, 2000, 100, 4, "day")
 KEY_VIEW = keys.KeyView(

@@ -73,6 +73,11 @@ def test_filters_of_one_table_all_hold() -> None:
     assert "WHERE (region = 'eu') AND (total < 9 OR id = 1)" in written
 
 
+def test_the_table_may_be_named_with_sqlites_own_schema() -> None:
+    written = filtered("SELECT * FROM orders", [Filter("main.orders", "region = 'eu'")], "sqlite")
+    assert written == f"SELECT * FROM {INSIDE} AS orders"
+
+
 def test_no_shape_of_a_query_sees_another_row() -> None:
     connection = sqlite3.connect(":memory:")
     connection.executescript(

@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from penstock.contracts.errors import Code, Failure
-from penstock.contracts.llm import ANTHROPIC_MESSAGES, CompletionRequest, EmbedRequest
-from penstock.contracts.subjects import LLM_COMPLETE, LLM_EMBED
+from penstock.contracts.llm import ANTHROPIC_MESSAGES, CompletionHead, CompletionRequest, EmbedRequest, ResumeRequest
+from penstock.contracts.subjects import LLM_COMPLETE, LLM_EMBED, LLM_RESUME, LLM_STREAM
 from penstock.kit.config import Secret
-from tests.services.router.conftest import Plane, Streamed
+from tests.services.router.conftest import Plane, Streamed, asking
 from tests.support.model_server import Line, Received, calls, embeddings, plain, streamed
 
 REDACTED = """
@@ -226,3 +226,23 @@ async def test_an_answer_is_kept_for_those_with_the_same_obligations_alone(plane
         ("I wrote to carol@example.net.", "exact"),
         ("I wrote to [EMAIL].", ""),
     ]
+
+
+@pytest.mark.policies(REDACTED)
+async def test_a_kept_stream_is_given_again_under_the_same_obligations_alone(plane: Plane) -> None:
+    plane.server.script(streamed("I wrote to car", "ol@example.net."))
+    request = msgspec.structs.replace(asking("chat"), headed=True, resumable=True)
+    async with plane.router():
+        async with plane.bus.stream(LLM_STREAM, request, plane.meta()) as reader:
+            head = msgspec.json.decode(await anext(aiter(reader)), type=CompletionHead)
+            async for _ in reader:
+                pass
+        again = Streamed()
+        async with plane.bus.stream(LLM_RESUME, ResumeRequest(head.stream), plane.meta()) as reader:
+            again.frames = [bytes(frame) async for frame in reader]
+        await plane.log_in(scopes=CLEARED)
+        with pytest.raises(Failure, match="other obligations"):
+            async with plane.bus.stream(LLM_RESUME, ResumeRequest(head.stream), plane.meta()) as reader:
+                async for _ in reader:
+                    pass
+    assert deltas(again) == "I wrote to [EMAIL]."
