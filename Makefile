@@ -38,7 +38,7 @@ fuzz: setup      ## look for crashes in what is read of callers and providers, l
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest tests/services/router/protocols tests/services/policy -n 3 --timeout=3600
 
 bench: setup     ## figures for this machine, nothing else running (tests/bench/README.md says how to read them)
-	for bench in bus_call bus_stream bus_pull audit_ingest passage screening chat up; do echo "$$bench"; $(BIN)/python -m tests.bench.$$bench || exit 1; done
+	for bench in bus_call bus_stream bus_pull audit_ingest backtest passage screening chat up; do echo "$$bench"; $(BIN)/python -m tests.bench.$$bench || exit 1; done
 
 compose-test: setup  ## the compose file, with real containers (needs docker)
 	$(BIN)/pytest tests -m compose --timeout=600

@@ -29,7 +29,7 @@ async def operator(edge: ScriptedEdge, folder: Path) -> str:
         async with edge.client(key) as client:
             assert (await client.get("/v1/policy/bundles")).status_code == 200
 
-    await eventually(known)
+    await eventually(known, within_s=20)
     return key
 
 

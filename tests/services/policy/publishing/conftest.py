@@ -59,7 +59,7 @@ class Operator:
     @classmethod
     async def of(cls, plane: Plane, tenant: str = "operator", scopes: tuple[str, ...] = ADMIN) -> "Operator":
         credential = plane.key(tenant=tenant, subject="user:olga", scopes=scopes)
-        return cls(plane, (await eventually(lambda: _known(plane, credential))), tenant)
+        return cls(plane, (await eventually(lambda: _known(plane, credential), within_s=20)), tenant)
 
     async def publish(self, request: Publish, *, id: str = "") -> Published:
         return await self._call(BUNDLE_PUBLISH, request, id)

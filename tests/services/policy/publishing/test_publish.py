@@ -25,7 +25,7 @@ async def allowed(plane: Plane, token: str) -> None:
     assert (await plane.evaluate(complete(model="large"), token)).decision
 
 
-async def test_a_published_bundle_is_in_force_in_every_process_within_a_second_and_for_runs_under_way(
+async def test_a_published_bundle_is_in_force_in_every_process_at_once_and_for_runs_under_way(
     plane: Plane,
 ) -> None:
     user = plane.key(subject="user:alice")
@@ -44,7 +44,7 @@ async def test_a_published_bundle_is_in_force_in_every_process_within_a_second_a
             for _ in range(8):  # the broker spreads questions over both
                 await refused(plane, run)
 
-        await eventually(both_refuse, within_s=1.0)
+        await eventually(both_refuse)
         listed = await operator.list()
 
     assert (published.number, published.previous) == (1, "")
