@@ -212,8 +212,11 @@ class Listener(Generic[Body]):
             task = asyncio.ensure_future(self._handler(batch))
             try:
                 await asyncio.wait([task])
-            finally:
+            except asyncio.CancelledError:
+                # what it uses is closed next: it must have let go before
                 task.cancel()
+                await asyncio.wait([task])
+                raise
             error = None if task.cancelled() else task.exception()
             if error is None and not task.cancelled():
                 return

@@ -364,3 +364,26 @@ async def test_what_a_listener_held_when_it_stopped_is_given_to_the_next_at_once
         await eventually(acknowledged, within_s=10)
         await listener.stop()
     assert sink.notes == list(range(30))
+
+
+async def test_a_listener_has_stopped_when_its_handler_has_let_go(nats_url: str) -> None:
+    said: list[str] = []
+
+    async def handle(batch: list[Stored[Note]]) -> None:
+        said.append("began")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)  # as who gives back what it has borrowed
+            said.append("let go")
+
+    async def began() -> None:
+        assert said == ["began"]
+
+    async with verbs_bus(nats_url) as bus:
+        listener = await bus.listen(NOTED, NOTES_SINK, handle)
+        await emit_all(bus, 0, 1)
+        await eventually(began)
+        await listener.stop()
+        assert said == ["began", "let go"]
