@@ -1,4 +1,4 @@
-"""The table of subjects by its meaning: who may publish and hear what, and what nobody may; tests try it on a broker."""
+"""The table of subjects by its meaning: who may publish and hear what, and what nobody may. Tried on a real broker."""
 
 import asyncio
 
