@@ -28,7 +28,10 @@ def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
     create.add_argument("--usd", type=float, help="the most that it may spend, in all or per --period")
     create.add_argument("--tokens", type=int, help="the most that it may use, in all or per --period")
     create.add_argument(
-        "--period", choices=("total", "day", "month"), default="total", help="what --usd and --tokens are for"
+        "--period",
+        choices=("total", "minute", "hour", "day", "week", "month"),
+        default="total",
+        help="what --usd and --tokens are for",
     )
     create.add_argument("--days", type=float, default=0.0, help="until it expires; 0 is never")
     _by_plane(create)
