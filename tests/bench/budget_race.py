@@ -3,8 +3,8 @@
 Method. A broker, a store, 4 policy processes; 4 processes that ask 2,500 times each, all at once, for 7 nano-dollars of
 one key's budget of 20,000. Every fourth that was permitted ends at once, having cost 3. Meanwhile somebody who is none
 of them reads the account in the store, again and again: committed and reserved together, and the highest ever.
-Policy waits for a minute instead of seconds, so that all are answered. In the end the account is what the audit stream's
-fold says.
+Policy waits for a minute instead of seconds, so that all are answered. In the end the account is what the audit
+stream's fold says.
 """
 
 import asyncio
