@@ -78,7 +78,7 @@ class BundleHandlers:
         async with self._admin.action(
             ROLLBACK, _bundle(named), meta, plane_wide=True, digest=request.version
         ) as claims:
-            version = await self._publisher.target(request)
+            version = await self._publisher.target(request, meta)
             published = await self._publisher.rollback(version, request, claims, meta)
         await self._follower.look()
         return published

@@ -46,7 +46,8 @@ async def test_a_call_is_decided_by_its_arguments_with_their_defaults(plane: Pla
         await published(plane)
         visits = plane.site.visits
         assert not (await plane.call("refund", {"amount": 500})).is_error
-        for arguments in ({"amount": 501}, {}, {"note": "x" * INPUT_MAX_BYTES, "amount": 1}):
+        refused: list[Json] = [{"amount": 501}, {}, {"note": "x" * INPUT_MAX_BYTES, "amount": 1}]
+        for arguments in refused:
             with pytest.raises(Failure) as caught:
                 await plane.call("refund", arguments)
             assert caught.value.code is Code.DENIED

@@ -64,8 +64,8 @@ class Operator:
     async def publish(self, request: Publish, *, id: str = "") -> Published:
         return await self._call(BUNDLE_PUBLISH, request, id)
 
-    async def rollback(self, request: Rollback) -> Published:
-        return await self._call(BUNDLE_ROLLBACK, request)
+    async def rollback(self, request: Rollback, *, id: str = "") -> Published:
+        return await self._call(BUNDLE_ROLLBACK, request, id)
 
     async def list(self) -> BundleList:
         return await self._call(BUNDLE_LIST, BundlesRequest())

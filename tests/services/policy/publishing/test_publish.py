@@ -126,6 +126,11 @@ async def test_the_same_request_twice_is_one_publication(plane: Plane) -> None:
         again = await operator.publish(Publish(files("// a\n")), id="req_twice")
         assert (first.number, again.number) == (1, 1)
         assert len((await operator.list()).publications) == 1
+        await operator.publish(Publish(files("// b\n")))
+        back = await operator.rollback(Rollback(), id="req_back")
+        once_more = await operator.rollback(Rollback(), id="req_back")
+        assert back == once_more
+        assert (back.number, back.version) == (3, first.version)
 
 
 async def test_a_rollback_puts_the_version_before_in_force_again(plane: Plane) -> None:
