@@ -18,7 +18,8 @@ def wire() -> str:
     lines = [
         "# The wire",
         "",
-        "Made from `libs/penstock/contracts/subjects.py` and `governance.py` by `make docs`; a test keeps it true. Bodies are JSON.",
+        "Made from `libs/penstock/contracts` (subjects, governance) by `make docs`; a test keeps it true.",
+        "Bodies are JSON.",
         "",
         "| name | verb | subject | carries | answered or used by | asked or written by |",
         "|---|---|---|---|---|---|",

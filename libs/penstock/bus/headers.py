@@ -18,7 +18,7 @@ _failure_decoder = msgspec.json.Decoder(FailureBody)
 
 def meta_headers(meta: Meta) -> dict[str, str]:
     """The headers for this Meta; what is empty is left out."""
-    fields = {}
+    fields = _of_the_run(meta)
     if meta.request:
         fields[names.REQUEST] = meta.request
     if meta.tenant:
@@ -31,6 +31,11 @@ def meta_headers(meta: Meta) -> dict[str, str]:
         fields[names.TRACEPARENT] = meta.traceparent
     if meta.idempotency_key:
         fields[names.IDEMPOTENCY_KEY] = meta.idempotency_key
+    return fields
+
+
+def _of_the_run(meta: Meta) -> dict[str, str]:
+    fields = {}
     if meta.job:
         fields[names.JOB] = meta.job
     if meta.step:

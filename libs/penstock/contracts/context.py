@@ -40,8 +40,8 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Found(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`lexical_only`: no embedding model could be asked, words alone were matched. `taint`: labels that a run bears from
-    now on, which has read this."""
+    """`lexical_only`: no embedding model could be asked, words alone were matched. `taint`: labels that a run
+    bears from now on, which has read this."""
 
     passages: list[Passage]
     lexical_only: bool = False

@@ -1,5 +1,6 @@
-"""What this process has seen of those who ask: how often in a minute, and what was left of their money. In memory alone,
-so that a fact of it costs no round trip; another process has seen other questions.
+"""What this process has seen of those who ask: how often in a minute, and what was left of their money.
+
+In memory alone, so that a fact of it costs no round trip; another process has seen other questions.
 """
 
 from collections import OrderedDict

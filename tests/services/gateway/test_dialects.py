@@ -201,8 +201,9 @@ def test_what_a_provider_of_another_protocol_said_stands_beside() -> None:
     for dialect in (OPENAI, RESPONSES):
         body = error(dialect, failure)
         assert (body["code"], body["upstream"]) == ("invalid", told)
-    (info, *_) = error(GEMINI, failure)["details"]  # type: ignore[misc]  # a list, in this protocol
-    assert info["metadata"] == {
+    details = error(GEMINI, failure)["details"]
+    assert isinstance(details, list)
+    assert details[0]["metadata"] == {
         "request": "req_1",
         "upstream_protocol": "anthropic.messages",
         "upstream_type": "its_type",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -228,12 +229,15 @@ async def test_what_is_no_report_is_ignored(pair: tuple[Router, Router]) -> None
 
 async def test_two_routers_share_what_one_found_and_go_on_when_the_store_is_killed(plane: Plane) -> None:
     async with valkey_server() as valkey:
-        shared = {"store_url": Secret(valkey.url), "share_every_s": 0.05}
+        shared = partial(
+            plane.router,
+            breaker_failures_max=2,
+            breaker_rest_s=60.0,
+            store_url=Secret(valkey.url),
+            share_every_s=0.05,
+        )
         plane.server.script(status(500), model="one")
-        async with (
-            plane.router(breaker_failures_max=2, breaker_rest_s=60.0, **shared) as first,
-            plane.router(breaker_failures_max=2, breaker_rest_s=60.0, **shared) as second,
-        ):
+        async with shared() as first, shared() as second:
             for _ in range(12):
                 assert (await plane.complete()).served.deployment == "two"
             assert plane.server.asked("one") <= 4

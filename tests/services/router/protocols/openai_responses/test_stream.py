@@ -173,8 +173,8 @@ def test_a_call_that_is_not_named_at_once_is_told_when_it_is_finished() -> None:
 )
 def test_what_comes_for_an_item_that_is_finished_is_no_part_of_it(late: Json) -> None:
     call = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}"}
-    done = {"type": "response.output_item.done", "output_index": 0, "item": call}
-    last = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": [call]}}
+    done: Json = {"type": "response.output_item.done", "output_index": 0, "item": call}
+    last: Json = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": [call]}}
     answer, _ = read(done, late, last)
     assert answer.choices[0].parts == (ToolCall("c1", "f", "{}"),)
 
