@@ -110,6 +110,7 @@ async def test_a_tenant_that_has_too_much_kept_gets_its_streams_all_the_same_and
         assert caught.value.code is Code.OVERLOADED
         assert long.encode() in reader.heard.text
 
+
 async def test_a_stream_that_failed_fails_for_who_comes_back_too(plane: Plane) -> None:
     plane.server.script(events(ROLE, chunk({"content": "a1"}), error_event("overloaded"), pause_s=0.02))
     async with plane.router(), reading(plane, resumable=True) as reader:
