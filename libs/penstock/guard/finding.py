@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 from penstock.guard.entity import HIDDEN_TEXT, INSTRUCTIONS, PERSONAL, SECRETS
 
-# Where two findings overlap, the higher one stands and the other is dropped; equals with one span both stand.
+# Where two findings overlap, the higher one stands. The other is dropped when it is misread by that (an address that
+# begins in a password) or lies within it; where numbers overlap and it sticks out, both stand: what is dropped would
+# stay in the text. Equals with one span both stand.
 # What is not listed has 1. Hidden text and instructions stand beside all others.
 _RANKS = {
     "PRIVATE_KEY": 9,
@@ -33,6 +35,8 @@ _RANKS = {
     "NHS": 3,
     "PHONE": 3,
 }
+_MISREAD = 6
+"""What overlaps something of this rank is no finding of its own."""
 _BESIDE = frozenset({HIDDEN_TEXT, INSTRUCTIONS})
 
 
@@ -63,7 +67,8 @@ class Facts(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """All findings of one text, by start. Two of them overlap only where a span may be either, or is hidden as well."""
+    """All findings of one text, by start. Two of them overlap where a span may be either, where each sticks out of the
+    other, or where it is hidden as well."""
 
     spans: tuple[Finding, ...] = ()
 
@@ -112,20 +117,24 @@ def resolved(found: Iterable[Finding]) -> Findings:
         stands = True
         while kept and kept[-1].end > one.start:
             last = kept[-1]
-            if _beats(one, last):
+            if _replaces(one, last):
                 kept.pop()
                 continue
-            stands = _equal(one, last)
+            stands = not _replaces(last, one)
             break
         if stands:
             kept.append(one)
     return Findings(tuple(sorted({*kept, *beside})))
 
 
+def _replaces(one: Finding, other: Finding) -> bool:
+    return _beats(one, other) and (rank(one.entity) >= _MISREAD or _within(other, one))
+
+
+def _within(one: Finding, other: Finding) -> bool:
+    return other.start <= one.start and one.end <= other.end
+
+
 def _beats(one: Finding, other: Finding) -> bool:
     mine, its = rank(one.entity), rank(other.entity)
     return mine > its or (mine == its and one.end - one.start > other.end - other.start)
-
-
-def _equal(one: Finding, other: Finding) -> bool:
-    return rank(one.entity) == rank(other.entity) and (one.start, one.end) == (other.start, other.end)
