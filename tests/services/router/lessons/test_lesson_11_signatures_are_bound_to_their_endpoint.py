@@ -68,12 +68,12 @@ def continued(surface: str, completion: Completion) -> list[Json]:
 async def test_its_endpoint_gets_it_back_and_another_never_on_any_replica(
     plane: Plane, accounts: Providers, surface: str
 ) -> None:
-    async with plane.router():
+    async with plane.router(cache_timeout_s=5.0):
         first = await ask(plane, "thinker", surface, body(surface, ASKED[surface]))
         assert first.served.deployment == "mine"
     turns = continued(surface, first)
     assert SIGNATURE in json.dumps(turns)
-    async with plane.router():  # another one: this knows by the store alone
+    async with plane.router(cache_timeout_s=5.0):  # another one: this knows by the store alone
         same = await ask(plane, "thinker", surface, body(surface, turns))
         assert (same.served.deployment, same.served.losses) == ("mine", ())
         assert accounts.received[-1].seen.signatures == [SIGNATURE]
@@ -89,12 +89,12 @@ async def test_its_endpoint_gets_it_back_and_another_never_on_any_replica(
 async def test_a_stand_in_for_a_failing_endpoint_gets_none_of_it(
     plane: Plane, accounts: Providers, surface: str
 ) -> None:
-    async with plane.router():
+    async with plane.router(cache_timeout_s=5.0):
         first = await ask(plane, "thinker", surface, body(surface, ASKED[surface]))
     plane.deployments["mine"]["base_url"] = plane.server.url  # the same account, and it answers 500
     plane.deployments["mine"]["endpoint"] = f"{PROVIDER[surface]}:{accounts.url.removeprefix('http://')}/mine"
     plane.server.script(status(500))
-    async with plane.router(rounds_max=1):
+    async with plane.router(rounds_max=1, cache_timeout_s=5.0):
         again = await ask(plane, "thinker", surface, body(surface, continued(surface, first)))
     assert SIGNATURE in plane.server.received[-1].body.decode()
     assert (again.served.deployment, again.served.attempts) == ("yours", 2)
@@ -113,6 +113,6 @@ async def test_a_block_that_is_a_signature_and_nothing_else_survives(
         {"role": "assistant", "content": [empty, sealed, {"type": "text", "text": "Hi."}]},
         {"role": "user", "content": "Go on."},
     ]
-    async with plane.router():
+    async with plane.router(cache_timeout_s=5.0):
         await ask(plane, "thinker", surface, body(surface, turns))
     assert accounts.received[-1].body["messages"] == turns
