@@ -114,9 +114,7 @@ class Handlers:
         allowed: list[Alias] = []
         for start in range(0, len(aliases), ASKED_AT_ONCE):
             group = aliases[start : start + ASKED_AT_ONCE]
-            decisions = await self._boundary.evaluate_many(
-                [_may_use(alias) for alias in group], meta, honours=HONOURED
-            )
+            decisions = await self._boundary.evaluate_many([_may_use(alias) for alias in group], meta, honours=HONOURED)
             allowed += [alias for alias, decision in zip(group, decisions, strict=True) if decision.decision]
         names = {alias.name for alias in allowed}
         return Models(
