@@ -68,7 +68,7 @@ def _model_routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
 
 
 def _own_routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
-    jobs, keys, accounts = handlers.jobs, handlers.keys, handlers.accounts
+    jobs, runs, keys, accounts = handlers.jobs, handlers.runs, handlers.keys, handlers.accounts
     approvals, policies, authzen = handlers.approvals, handlers.policies, handlers.authzen
     return [
         ("POST", "/v1/jobs", jobs.submit),
@@ -77,6 +77,8 @@ def _own_routes(handlers: Handlers) -> list[tuple[str, str, Handler]]:
         ("POST", "/v1/jobs/{id}/cancel", jobs.cancel),
         ("GET", "/v1/jobs/{id}/events", jobs.events),
         ("GET", "/v1/jobs/{id}/trail", jobs.trail),
+        ("GET", "/v1/runs/{id}/chain", runs.chain),
+        ("POST", "/v1/runs/{id}/revoke", runs.revoke),
         ("GET", "/v1/audit/verify", jobs.verify_log),
         ("POST", "/v1/keys", keys.create),
         ("GET", "/v1/keys", keys.all),

@@ -11,6 +11,7 @@ from services.gateway.job_routes import JobRoutes
 from services.gateway.key_routes import KeyRoutes
 from services.gateway.model_routes import ModelRoutes
 from services.gateway.policy_routes import PolicyRoutes
+from services.gateway.run_routes import RunRoutes
 
 
 class Handlers:
@@ -21,6 +22,7 @@ class Handlers:
         self.models = ModelRoutes(bus, config, intake)
         self.jobs = JobRoutes(bus, config, intake)
         self.keys = KeyRoutes(bus, intake)
+        self.runs = RunRoutes(bus, intake)
         self.accounts = AccountRoutes(bus)
         self.approvals = ApprovalRoutes(bus, intake)
         self.policies = PolicyRoutes(bus, intake)

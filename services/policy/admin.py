@@ -11,7 +11,7 @@ from penstock.contracts.ids import new_id
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Decision, Entity, Question, Reason
 from penstock.kit.clock import Clock
-from penstock.kit.identity import Claims, Identities
+from penstock.kit.identity import Claims, Identities, who
 from penstock.kit.recorder import Recorder
 from services.policy.evaluate import Evaluator
 from services.policy.recorded import resource_name
@@ -78,14 +78,14 @@ class Admin:
                 ended = ("cancelled", str(Code.CANCELLED))
                 raise
             finally:
-                outcome = _outcome(question, decision, meta, ended, self._clock.monotonic() - began)
+                outcome = _outcome(question, decision, claims, meta, ended, self._clock.monotonic() - began)
                 place.put(self._recorder.envelope(outcome, claims.tenant), claims.tenant)
         finally:
             place.give_back()
 
 
 def _outcome(
-    question: Question, decision: Decision, meta: Meta, ended: tuple[str, str], took_s: float
+    question: Question, decision: Decision, claims: Claims, meta: Meta, ended: tuple[str, str], took_s: float
 ) -> OutcomeRecord:
     status, code = ended
     return OutcomeRecord(
@@ -100,6 +100,9 @@ def _outcome(
         job=meta.job,
         step=meta.step,
         traceparent=meta.traceparent,
+        who=who(claims),
+        run=claims.run,
+        txn=claims.txn,
     )
 
 

@@ -9,6 +9,7 @@ from services.policy.admin import Admin
 from services.policy.approvals.part import Approvals
 from services.policy.callout.doorman import answering
 from services.policy.config import Config
+from services.policy.delegation.part import delegation_endpoints
 from services.policy.evaluate import Evaluator
 from services.policy.handlers import Handlers
 from services.policy.identity.part import KeyPart
@@ -44,8 +45,9 @@ class Assembly:
             self._evaluator, parts.recorder, parts.identities, parts.clock, frozenset(config.operator_tenants)
         )
         self.handlers = Handlers(
-            rules, self._evaluator, accounts, signer, self._sign_on.sign_in, parts.identities, parts.clock, config
+            rules, self._evaluator, signer, self._sign_on.sign_in, parts.identities, parts.clock, config
         )
+        self._delegation = partial(delegation_endpoints, config, parts, rules, self._evaluator, accounts, signer)
 
     async def start(self) -> None:
         """Raises Failure while the broker cannot be read."""
@@ -59,6 +61,7 @@ class Assembly:
             *self._money.endpoints(self._rules, self._admin),
             *self._approvals.endpoints(self._rules, self._admin),
             *self._keys.endpoints(self._admin),
+            *self._delegation(self._admin),
             *self._publishing.endpoints(self._admin),
         )
 

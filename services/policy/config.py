@@ -17,6 +17,8 @@ class Config(KitConfig, frozen=True, kw_only=True):
     soc2); "" is starter.
     keys_file, limits_file: API keys and accounts' limits; "" is keys.json and accounts.yaml in config_dir, or in
     data_dir where there is no config_dir. Neither needs to exist.
+    allowances_file: what agents may have at most; "" is agents-allowed.yaml beside them. Without it they may have what
+    whoever asks them has and gives.
     signing_key_file: the key that signs tokens, made at the first start; "" is policy-signing-key.pem in data_dir.
     operator_tenants: who may publish policies and do what else concerns every tenant.
     bundle_source: `published` takes the bundle that was published last, and the one of bundle_dir while none was;
@@ -76,6 +78,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     decisions_scan_max: Count = 200_000
     keys_file: str = ""
     limits_file: str = ""
+    allowances_file: str = ""
     signing_key_file: str = ""
     obligations: tuple[str, ...] = tuple(sorted(KNOWN))
     reload_every_s: Annotated[float, Meta(gt=0, le=60)] = 0.4

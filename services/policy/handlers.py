@@ -9,31 +9,18 @@ from penstock.contracts.policy import (
     Authenticate,
     Decision,
     Decisions,
-    Delegate,
     Identity,
     Question,
     Questions,
 )
-from penstock.kit.boundary import refusal_of
 from penstock.kit.clock import Clock
-from penstock.kit.identity import Claims, Identities
+from penstock.kit.identity import Identities
 from penstock.kit.revocations import KEY
 from services.policy.config import Config
-from services.policy.delegation.grants import (
-    Remaining,
-    check_delegate,
-    delegation,
-    delegation_attempt,
-    narrowed,
-    of_key,
-    of_person,
-)
+from services.policy.delegation.grants import of_key, of_person
 from services.policy.evaluate import Evaluator
 from services.policy.identity.keys import ApiKey
 from services.policy.identity.tokens import Signer
-from services.policy.money.accounts import Accounts
-from services.policy.money.balance import remaining
-from services.policy.money.limits import Pot
 from services.policy.oidc.sign_in import SignIn
 from services.policy.rulebook import Rulebook
 
@@ -45,7 +32,6 @@ class Handlers:
         self,
         rules: Rulebook,
         evaluator: Evaluator,
-        accounts: Accounts,
         signer: Signer,
         sign_in: SignIn,
         identities: Identities,
@@ -54,7 +40,6 @@ class Handlers:
     ) -> None:
         self._rules = rules
         self._evaluator = evaluator
-        self._accounts = accounts
         self._signer = signer
         self._sign_in = sign_in
         self._identities = identities
@@ -84,21 +69,6 @@ class Handlers:
             await self._evaluator.evaluate_many(request.evaluations, claims, meta, listing=not request.strict)
         )
 
-    async def delegate(self, request: Delegate, meta: Meta) -> Identity:
-        """A narrower token for a run, with a budget of its own inside the accounts above it. Policies may forbid it."""
-        parent = self._identities.claims(meta)
-        check_delegate(parent, request, self._config.depth_max)
-        now = self._clock.now()
-        key = self._rules.key_of(parent, now)
-        remaining = await self._remaining(parent, request, self._rules.pots(parent, key, now))
-        child = narrowed(parent, request, remaining, now, self._config.run_lifetime_max_s, key.expires if key else 0.0)
-        question = delegation(request, delegation_attempt(parent, request))
-        decision = await self._evaluator.evaluate(question, parent, meta)
-        refusal = refusal_of(decision)
-        if refusal is not None:
-            raise refusal
-        return self._signer.sign(child)
-
     def _key(self, credential: str) -> ApiKey:
         """Whose key it is. Raises Failure(UNAUTHENTICATED), and UNAVAILABLE when nobody can say what was revoked."""
         key = self._rules.keys.authenticate(credential, self._clock.now())
@@ -111,9 +81,3 @@ class Handlers:
         if scheme == OIDC:
             return self._signer.sign(of_person(await self._sign_in.person(credential), now, lifetime_s, txn))
         return self._signer.sign(of_key(self._key(credential), now, lifetime_s, txn))
-
-    async def _remaining(self, parent: Claims, request: Delegate, pots: tuple[Pot, ...]) -> Remaining:
-        """What the narrowest of the parent's accounts has left, where the child wants a slice of it."""
-        if not pots or not (request.budget_nano or request.budget_tokens):
-            return Remaining()
-        return remaining(pots, await self._accounts.standings(parent.tenant, [pot.name for pot in pots]))

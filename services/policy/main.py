@@ -6,7 +6,6 @@ from typing import NoReturn
 
 from penstock.contracts.governance import (
     POLICY_AUTHENTICATE,
-    POLICY_DELEGATE,
     POLICY_EVALUATE,
     POLICY_EVALUATIONS,
     TOKEN,
@@ -27,7 +26,6 @@ async def build(config: Config, parts: Parts) -> AsyncIterator[Service]:
         endpoints = [
             answer(POLICY_EVALUATE, handlers.evaluate, in_flight_max=many),
             answer(POLICY_EVALUATIONS, handlers.evaluations, in_flight_max=few),
-            answer(POLICY_DELEGATE, handlers.delegate, in_flight_max=few),
             answer(POLICY_AUTHENTICATE, handlers.authenticate, in_flight_max=few, open_to_all=True),
             answer(TOKEN, handlers.token, in_flight_max=few, open_to_all=True),
             *made.endpoints(),

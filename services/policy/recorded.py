@@ -5,11 +5,11 @@ Never content: the arguments of a tool stay out. Bounded: long texts and lists a
 
 import msgspec
 
-from penstock.contracts.audit import DecisionRecord, OutcomeRecord, Who
+from penstock.contracts.audit import DecisionRecord, OutcomeRecord
 from penstock.contracts.errors import Code
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Decision, Fact, Question
-from penstock.kit.identity import Claims
+from penstock.kit.identity import Claims, who
 from services.policy.money.limits import Pot
 from services.policy.rules.question import DELEGATE
 
@@ -56,7 +56,7 @@ def record(asked: Asked, decision: Decision, held: tuple[Pot, ...]) -> DecisionR
         decision=context.id,
         attempt=asked.question.attempt,
         effect=context.effect,
-        who=Who(claims.sub, claims.chain, claims.key),
+        who=who(claims),
         action=asked.question.action.name,
         resource=resource_name(asked.question),
         bundle=context.bundle,
@@ -86,6 +86,8 @@ def record(asked: Asked, decision: Decision, held: tuple[Pot, ...]) -> DecisionR
         withheld=(*withheld, *(["tools"] if len(claims.tools) > TOOLS_MAX else [])),
         approval=context.approval,
         approvers=context.approvers,
+        txn=claims.txn,
+        lineage=claims.lineage,
     )
 
 
@@ -102,6 +104,9 @@ def cancelled(asked: Asked, decision: Decision) -> OutcomeRecord:
         job=asked.meta.job,
         step=asked.meta.step,
         traceparent=asked.meta.traceparent,
+        who=who(asked.claims),
+        run=asked.claims.run,
+        txn=asked.claims.txn,
     )
 
 

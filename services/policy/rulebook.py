@@ -7,6 +7,7 @@ from penstock.kit.identity import Account, Claims
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
 from services.policy.config import Config
+from services.policy.delegation.allowances import Allowances, AllowancesRefused, read_allowances
 from services.policy.identity.key_file import read_keys
 from services.policy.identity.keyring import Keys
 from services.policy.identity.keys import ApiKey, KeyRefused, KeyRing
@@ -22,10 +23,18 @@ LIMITS_MAX_BYTES = 1024 * 1024
 
 
 class Rulebook:
-    """Raises BundleRefused, KeyRefused or LimitsRefused when it is made from bad files; later the good ones stay."""
+    """Raises BundleRefused, KeyRefused, LimitsRefused or AllowancesRefused when it is made from bad files; later the
+    good ones stay."""
 
     def __init__(
-        self, bundle: Path, keys: Path, limits: Path, obligations: frozenset[str], log: Log, metrics: Metrics
+        self,
+        bundle: Path,
+        keys: Path,
+        limits: Path,
+        allowances: Path,
+        obligations: frozenset[str],
+        log: Log,
+        metrics: Metrics,
     ) -> None:
         self.obligations = obligations
         self._metrics = metrics
@@ -35,6 +44,7 @@ class Rulebook:
         self._keys = Watched("keys", keys, read_keys, (KeyRefused,), log)
         self.keys = Keys(lambda: self._keys.value)
         self._limits = Watched("limits", limits, read_limits, (LimitsRefused,), log)
+        self._allowances = Watched("agents' allowances", allowances, read_allowances, (AllowancesRefused,), log)
 
     @property
     def bundle(self) -> Bundle:
@@ -51,6 +61,11 @@ class Rulebook:
         return self._bundle.value
 
     @property
+    def allowances(self) -> Allowances:
+        """What agents may have at most."""
+        return self._allowances.value
+
+    @property
     def key_file(self) -> KeyRing:
         """The operator's keys."""
         return self._keys.value
@@ -64,6 +79,7 @@ class Rulebook:
             self._metrics.policy_bundle_errors.add()
         self._keys.look()
         self._limits.look()
+        self._allowances.look()
 
     def key_of(self, claims: Claims, now: float) -> ApiKey | None:
         """The API key at the origin of a token, None for a token without one.
@@ -121,11 +137,12 @@ def rulebook(config: Config, config_dir: Path, data_dir: Path, log: Log, metrics
             bundle=bundle_folder(config.bundle_dir),
             keys=Path(config.keys_file) if config.keys_file else folder / "keys.json",
             limits=Path(config.limits_file) if config.limits_file else folder / "accounts.yaml",
+            allowances=Path(config.allowances_file) if config.allowances_file else folder / "agents-allowed.yaml",
             obligations=frozenset(config.obligations),
             log=log,
             metrics=metrics,
         )
-    except (BundleRefused, KeyRefused, LimitsRefused) as refused:
+    except (BundleRefused, KeyRefused, LimitsRefused, AllowancesRefused) as refused:
         raise Failure(Code.INVALID, str(refused)) from refused
 
 

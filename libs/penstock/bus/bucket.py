@@ -90,6 +90,15 @@ class BucketHandle(Generic[Body]):
         """As `keys`, with the values: one batched read, from any replica."""
         return [self._entry(record) for record in await self._all(prefix)]
 
+    async def page(self, pattern: str, *, after: int = 0, limit: int = _PAGE) -> list[Entry[Body]]:
+        """The values whose keys have this form (`*` is any one token), the oldest write first, from those written after
+        the revision `after`."""
+        subject = self._prefix + ".".join(
+            part if part == "*" else token("bucket key", part) for part in pattern.split(".")
+        )
+        records = await self._jetstream.read(self._stream, subject, after=after, limit=limit)
+        return [self._entry(record) for record in records if not self._absent(record)]
+
     async def watch(self, *, poll_s: float = 0.0) -> AsyncGenerator[dict[str, Entry[Body] | None], None]:
         """Every key with its value, then what changes (None: it was deleted), within moments; never ends by itself.
 

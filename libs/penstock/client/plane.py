@@ -19,6 +19,7 @@ from penstock.client.order import FINAL_EVENTS
 from penstock.client.profile import Profile, find_profile
 from penstock.contracts import audit, jobs, money
 from penstock.contracts.approvals import Approval, ApprovalAnswer, ApprovalListRequest, ApprovalPage, ApprovalRef
+from penstock.contracts.delegation import Chain, ChainRequest, RunRevoke, RunRevoked
 from penstock.contracts.endpoint import Call
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.governance import (
@@ -30,6 +31,8 @@ from penstock.contracts.governance import (
     APPROVAL_LIST,
     AUDIT_TRAIL,
     AUDIT_VERIFY,
+    CHAIN,
+    RUN_REVOKE,
 )
 from penstock.contracts.ids import is_token, job_id, new_id
 from penstock.contracts.ids import token as valid_token
@@ -265,6 +268,17 @@ class Penstock:
     async def verify(self) -> audit.Verified:
         """Has the audit service check its log from the first record to the last."""
         return await self._call(AUDIT_VERIFY, audit.VerifyRequest())
+
+    # Delegation -------------------------------------------------------------------------------------------------
+
+    async def chain(self, id: str, *, limit: int = 100, after: int = 0) -> Chain:
+        """Who acted for whom: from the origin to this run or this job's, or a page of a transaction. Raises
+        NOT_FOUND."""
+        return await self._call(CHAIN, ChainRequest(id, limit, after))
+
+    async def revoke_run(self, run: str, reason: str = "") -> RunRevoked:
+        """The run, by its id or its job's, and every run below it may do nothing more, within a second everywhere."""
+        return await self._call(RUN_REVOKE, RunRevoke(run, reason))
 
     # Money ------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     `at`: when it was asked, Unix seconds (0: by an older version, which kept none of this). `properties`: the
     resource's; `facts`: the question's; `cost_nano`, `tokens`: the worst case that was told. `withheld`: names of
     facts that are cut or left out here. `approval`: what it waits for, was refused by or is permitted by; `approvers`:
-    who approved it.
+    who approved it. `txn`: the transaction at the origin; `lineage`: the runs from the outermost to `run`.
     """
 
     decision: str
@@ -60,6 +60,8 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     withheld: tuple[str, ...] = ()
     approval: str = ""
     approvers: tuple[str, ...] = ()
+    txn: str = ""
+    lineage: tuple[str, ...] = ()
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,7 +70,8 @@ class OutcomeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     Of a model call: `surface` and `wire` are the caller's protocol and the provider's, `losses` the fields that a
     translation between them did not carry, `reason` why this deployment was chosen, `cached` "exact", "semantic" or
     "shared" for an answer that no provider gave, `saved_nano` what it would have cost, `template` the prompt template
-    as name@version. `applied`: what was done for the permit's obligations, and how often; never a value.
+    as name@version. `applied`: what was done for the permit's obligations, and how often; never a value. `who`, `run`,
+    `txn`: as in the decision (None: by an older version, which did not say it twice).
     """
 
     decision: str
@@ -95,6 +98,9 @@ class OutcomeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     saved_nano: int = 0
     template: str = ""
     applied: dict[str, int] = {}
+    who: Who | None = None
+    run: str = ""
+    txn: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -193,7 +193,8 @@ class Journal(Generic[Body]):
 class Bucket(Generic[Body]):
     """Latest value per key, with compare-and-set; `ttl_s` after its last write a key is gone (0: never).
 
-    `watched`: whoever may read it may also hear of every change at once.
+    `watched`: whoever may read it may also hear of every change at once. With `max_bytes` (0: none) the oldest values
+    make room for new ones; without it a bucket refuses what does not fit.
     """
 
     name: str
@@ -202,8 +203,15 @@ class Bucket(Generic[Body]):
     read_by: tuple[str, ...] = field(default=())
     ttl_s: int = 0
     watched: bool = False
+    max_bytes: int = 0
 
     @property
     def store(self) -> StreamStore:
         """The stream under this bucket (`KV_<name>`)."""
-        return StreamStore(f"KV_{self.name}", (f"$KV.{self.name}.>",), discard_new=True, max_age_s=self.ttl_s)
+        return StreamStore(
+            f"KV_{self.name}",
+            (f"$KV.{self.name}.>",),
+            discard_new=not self.max_bytes,
+            max_bytes=self.max_bytes,
+            max_age_s=self.ttl_s,
+        )

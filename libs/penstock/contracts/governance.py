@@ -1,10 +1,10 @@
 """The map's part that policy and audit answer; subjects.py has the rest, and the table of all."""
 
-from penstock.contracts import approvals, audit, bundles, jobs, keys, money, policy
+from penstock.contracts import approvals, audit, bundles, delegation, jobs, keys, money, policy
 from penstock.contracts.api import api
 from penstock.contracts.endpoint import TENANT_CLIENT, Bucket, Call, Consumer, Event, Subject
 from penstock.contracts.services import AUDIT, DATA_PLANE, GATEWAY, ORCHESTRATOR, POLICY, ROUTER, SERVICES
-from penstock.contracts.stores import AUDIT_LOG, DAY_S, EVENTS
+from penstock.contracts.stores import AUDIT_LOG, DAY_S, EVENTS, MIB
 
 # Policy ------------------------------------------------------------------------------------------------------------
 
@@ -74,6 +74,11 @@ KEY_EXPIRE = api("key_expire", keys.KeyExpire, keys.KeyView, POLICY)
 KEY_REVOKE = api("key_revoke", keys.KeyRevoke, keys.KeyRevoked, POLICY)
 REVOCATIONS = Bucket("revocations", keys.Revocation, (POLICY,), SERVICES, ttl_s=8 * DAY_S, watched=True)
 """Kept for longer than any token lives (policy's run_lifetime_max_s): by then there is nothing to refuse."""
+
+CHAINS = Bucket("chains", delegation.Link, (POLICY,), (POLICY,), ttl_s=8 * DAY_S, max_bytes=512 * MIB)
+"""Every delegation, for longer than any token lives; full, it drops the oldest (the audit log has them all)."""
+CHAIN = api("chain", delegation.ChainRequest, delegation.Chain, POLICY)
+RUN_REVOKE = api("run_revoke", delegation.RunRevoke, delegation.RunRevoked, POLICY)
 
 BUNDLES = Bucket("bundles", bundles.Sources, (POLICY,), (POLICY,))
 """Every version that was in force, by its digest: what a decision of the past fell by can be looked up."""

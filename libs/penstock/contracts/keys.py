@@ -34,7 +34,8 @@ def scheme_of(text: str) -> str:
 
 
 class Revocation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Stands in the bucket `revocations` under `key.<key id>`, `txn.<txn>` or `run.<run id>`.
+    """Stands in the bucket `revocations` under `key.<key id>`, `txn.<tenant>.<txn>` or
+    `run.<tenant>.<run id>`.
 
     It refuses the tokens of `tenant` that come from that key or transaction, or from that run or any run below it,
     from `since` on (Unix seconds; 0 is at once, whatever a service's clock says). Never taken back.

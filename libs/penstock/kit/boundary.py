@@ -17,6 +17,7 @@ from penstock.contracts.llm import Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Decision, Question, Questions, Reason
 from penstock.kit.clock import Clock
+from penstock.kit.identity import Claims, Identities, who
 from penstock.kit.metrics import Metrics
 from penstock.kit.obligations import NONE, BadObligation, Obligations, merge
 from penstock.kit.recorder import Place, Recorder
@@ -59,11 +60,12 @@ class Action:
     `obligations`: what the permit obliges to, all of it within what this service honours.
     """
 
-    __slots__ = ("_applied", "_settled", "decision", "obligations")
+    __slots__ = ("_applied", "_claims", "_settled", "decision", "obligations")
 
-    def __init__(self, decision: Decision, obligations: Obligations) -> None:
+    def __init__(self, decision: Decision, obligations: Obligations, claims: Claims | None = None) -> None:
         self.decision = decision
         self.obligations = obligations
+        self._claims = claims
         self._settled = Settlement()
         self._applied: dict[str, int] = {}
 
@@ -92,7 +94,7 @@ class Action:
 
     def _outcome(self, question: Question, meta: Meta, error: BaseException | None, latency_ms: float) -> OutcomeRecord:
         status, code = self._end(error)
-        settled = self._settled
+        settled, claims = self._settled, self._claims
         return OutcomeRecord(
             decision=self.decision.context.id,
             attempt=question.attempt,
@@ -118,20 +120,32 @@ class Action:
             saved_nano=settled.saved_nano,
             template=_short(settled.template),
             applied=dict(sorted(self._applied.items())),
+            who=who(claims) if claims is not None else None,
+            run=claims.run if claims is not None else "",
+            txn=claims.txn if claims is not None else "",
         )
 
 
 class Boundary:
-    """Asks policy before, records after. `honours`: names of the obligations that this service can carry out."""
+    """Asks policy before, records after. `honours`: names of the obligations that this service can carry out;
+    `identities`: who says in outcome records on whose behalf it was."""
 
     def __init__(
-        self, bus: Bus, recorder: Recorder, clock: Clock, metrics: Metrics, *, honours: frozenset[str] = frozenset()
+        self,
+        bus: Bus,
+        recorder: Recorder,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        honours: frozenset[str] = frozenset(),
+        identities: Identities | None = None,
     ) -> None:
         self._bus = bus
         self._recorder = recorder
         self._clock = clock
         self._metrics = metrics
         self._honours = honours
+        self._identities = identities
         self._forsaken: set[asyncio.Task[None]] = set()
 
     async def evaluate(self, question: Question, meta: Meta) -> Decision:
@@ -187,6 +201,13 @@ class Boundary:
         self._forsaken.add(task)
         task.add_done_callback(self._forsaken.discard)
 
+    def _claims(self, meta: Meta) -> Claims | None:
+        """Who stands behind it, as it begins: when it ends the token may be good no more."""
+        try:
+            return self._identities.claims(meta) if self._identities is not None else None
+        except Failure:
+            return None  # policy refuses it in a moment
+
     def _effective(self, decision: Decision, honours: frozenset[str]) -> Decision:
         if decision.decision and (unmet := unmet_obligation(decision, honours)):
             self._metrics.fail_closed.add("obligation")
@@ -206,7 +227,7 @@ class Boundary:
 class _Attempt(AbstractAsyncContextManager[Action]):
     """From the question to the outcome."""
 
-    __slots__ = ("_action", "_began", "_boundary", "_honours", "_meta", "_place", "_question")
+    __slots__ = ("_action", "_began", "_boundary", "_claims", "_honours", "_meta", "_place", "_question")
 
     def __init__(self, boundary: Boundary, question: Question, meta: Meta, honours: frozenset[str]) -> None:
         self._boundary = boundary
@@ -219,6 +240,7 @@ class _Attempt(AbstractAsyncContextManager[Action]):
         # Room for the outcome first: then recording it at the end can neither wait nor fail.
         self._place: Place = await boundary._recorder.place()
         self._began = boundary._clock.monotonic()
+        self._claims = boundary._claims(self._meta)
         try:
             decision = await boundary._ask(self._question, self._meta)
         except asyncio.CancelledError:
@@ -230,7 +252,7 @@ class _Attempt(AbstractAsyncContextManager[Action]):
         self._began = boundary._clock.monotonic()
         effective = boundary._effective(decision, self._honours)
         refusal = refusal_of(effective)
-        self._action = Action(decision, NONE if refusal else merge(decision.context.obligations))
+        self._action = Action(decision, NONE if refusal else merge(decision.context.obligations), self._claims)
         if refusal is None:
             return self._action
         if decision.decision:
@@ -247,7 +269,7 @@ class _Attempt(AbstractAsyncContextManager[Action]):
         try:
             decision = await boundary._ask(self._question, meta)
             if decision.decision:
-                self._action = Action(decision, NONE)
+                self._action = Action(decision, NONE, self._claims)
                 self._record(asyncio.CancelledError())
         except Failure:
             return

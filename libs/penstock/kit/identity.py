@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from penstock.bus import Bus
+from penstock.contracts.audit import Who
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.governance import KEYS
 from penstock.contracts.ids import is_token
@@ -23,7 +24,7 @@ from penstock.contracts.policy import Key
 from penstock.contracts.services import POLICY
 from penstock.kit.clock import Clock
 from penstock.kit.metrics import Metrics
-from penstock.kit.revocations import KEY, RUN, STALE_MAX_S, TXN, Revocations
+from penstock.kit.revocations import KEY, STALE_MAX_S, Revocations, run_name, txn_name
 
 ISSUER = "penstock"
 AUDIENCE = "penstock"
@@ -71,10 +72,15 @@ class Claims(msgspec.Struct, frozen=True):
         """The names in the bucket `revocations`, any of which ends this token."""
         return (
             *((KEY + self.key,) if self.key else ()),
-            *((TXN + self.txn,) if self.txn else ()),
-            *((RUN + self.run,) if self.run else ()),
-            *(RUN + run for run in self.lineage),
+            *((txn_name(self.tenant, self.txn),) if self.txn else ()),
+            *((run_name(self.tenant, self.run),) if self.run else ()),
+            *(run_name(self.tenant, run) for run in self.lineage),
         )
+
+
+def who(claims: Claims) -> Who:
+    """As audit records say it."""
+    return Who(claims.sub, claims.chain, claims.key)
 
 
 class _Header(msgspec.Struct):

@@ -186,7 +186,7 @@ class Host(Generic[ConfigType]):
             metrics=metrics,
             log=log,
             clock=clock,
-            boundary=Boundary(bus, recorder, clock, metrics, honours=self._honours),
+            boundary=Boundary(bus, recorder, clock, metrics, honours=self._honours, identities=identities),
             recorder=recorder,
             identities=identities,
             readiness=self.readiness,

@@ -16,7 +16,17 @@ from penstock.kit.clock import Clock
 STALE_MAX_S = 30.0
 LOOK_EVERY_S = 1.0
 """How often the bucket is read although nothing was heard: what was said while a watch began is not missed."""
-KEY, TXN, RUN = "key.", "txn.", "run."
+KEY = "key."
+
+
+def txn_name(tenant: str, txn: str) -> str:
+    """A transaction's name in the bucket."""
+    return f"txn.{tenant}.{txn}"
+
+
+def run_name(tenant: str, run: str) -> str:
+    """A run's name in the bucket: below its tenant, so that nobody's entry takes the place of another's."""
+    return f"run.{tenant}.{run}"
 
 
 class Revocations:

@@ -22,7 +22,7 @@ DELEGATE = "agent.delegate"
 """Narrowing a token needs no scope of its own; policies may still forbid it."""
 APPROVALS = "approval."
 APPROVER_SCOPES = ("approve:", "approval:")
-TENANT_OWNED = frozenset({"Collection", "Session", "Job", "Approval", "Key"})
+TENANT_OWNED = frozenset({"Collection", "Session", "Job", "Approval", "Key", "Run"})
 FACTS_MAX = 64
 ITEMS_MAX = 256
 TEXT_MAX = 2048

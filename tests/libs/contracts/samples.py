@@ -4,7 +4,20 @@ from typing import TypeAlias
 
 import msgspec
 
-from penstock.contracts import approvals, audit, bundles, context, jobs, keys, llm, money, policy, runs, tools
+from penstock.contracts import (
+    approvals,
+    audit,
+    bundles,
+    context,
+    delegation,
+    jobs,
+    keys,
+    llm,
+    money,
+    policy,
+    runs,
+    tools,
+)
 from penstock.contracts.errors import FailureBody, Upstream
 from penstock.contracts.meta import Meta
 
@@ -198,6 +211,23 @@ RECORD = audit.Record(
 
 OPENING = llm.KeptOpening("user:alice", "chat", "openai.chat", SERVED, ("redact:EMAIL",))
 
+LINK = delegation.Link(
+    tenant="acme",
+    txn="txn_1",
+    run="run_2",
+    origin="user:alice",
+    actor="agent:writer",
+    chain=("agent:clerk", "agent:writer"),
+    lineage=("run_1", "run_2"),
+    scopes=("tool.call",),
+    tools=("order",),
+    nano=500,
+    tokens=70,
+    made=1_790_000_000.5,
+    expires=1_790_000_900.5,
+    key="key1",
+    decision="dec_1",
+)
 KEY_LIMIT = keys.KeyLimit(5_000_000_000, 2000, 100, 4, "day")
 KEY_VIEW = keys.KeyView(
     "abcd1234",
@@ -458,6 +488,8 @@ ON_THE_WIRE: tuple[Sample, ...] = (
         withheld=("input",),
         approval="apr_1",
         approvers=("user:bob",),
+        txn="txn_1",
+        lineage=("run_1", "run_2"),
     ),
     audit.OutcomeRecord(
         decision="dec_1",
@@ -484,6 +516,9 @@ ON_THE_WIRE: tuple[Sample, ...] = (
         saved_nano=5,
         template="greeting@3",
         applied={"redact_input:EMAIL": 2},
+        who=audit.Who("user:alice", ("agent:clerk",), "key1"),
+        run="run_2",
+        txn="txn_1",
     ),
     RECORD,
     audit.Batch([RECORD]),
@@ -492,6 +527,13 @@ ON_THE_WIRE: tuple[Sample, ...] = (
     audit.Trail([audit.Entry(5, 6, "0f", RECORD)], ("dec_2",), True),
     audit.VerifyRequest(),
     audit.Verified(7, "0f", "example.com/audit", ("leaf 3 is missing",), ("dec_2",)),
+    # delegation
+    LINK,
+    delegation.ChainRequest("run_2", 7, 3),
+    delegation.ChainLink(LINK, 5, 6, True),
+    delegation.Chain((delegation.ChainLink(LINK, 5, 6, True),), 9),
+    delegation.RunRevoke("run_2", "it went wrong"),
+    delegation.RunRevoked("run_2"),
     # keys
     keys.Revocation("acme", 1_790_000_000.5, "user:alice", "it was lost"),
     KEY_LIMIT,

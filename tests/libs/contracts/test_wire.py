@@ -16,6 +16,7 @@ from penstock.contracts import (
     audit,
     bundles,
     context,
+    delegation,
     errors,
     jobs,
     keys,
@@ -32,7 +33,7 @@ from tests.libs.contracts.samples import ON_THE_WIRE, Sample
 
 GOLDEN = Path(__file__).with_name("golden")
 OLDER = sorted((GOLDEN / "older").glob("*.json"))
-MODULES = (approvals, audit, bundles, context, errors, jobs, keys, llm, meta, money, policy, runs, tools)
+MODULES = (approvals, audit, bundles, context, delegation, errors, jobs, keys, llm, meta, money, policy, runs, tools)
 TOLERANT = [value for value in ON_THE_WIRE if not isinstance(value, jobs.Job | keys.KeyCreate)]
 """A Job refuses fields that it does not know, and so does a new key: a misspelt limit must not be ignored."""
 PLAIN = (str, int)

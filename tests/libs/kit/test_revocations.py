@@ -60,7 +60,7 @@ async def soon_refused(identities: Identities, token: str) -> None:
     await eventually(check)
 
 
-@pytest.mark.parametrize("name", ["key.key1", "txn.txn_1", "run.run_a", "run.run_b", "run.run_c"])
+@pytest.mark.parametrize("name", ["key.key1", "txn.acme.txn_1", "run.acme.run_a", "run.acme.run_b", "run.acme.run_c"])
 async def test_a_token_in_use_ends_with_its_key_its_transaction_and_every_run_above_it(
     bus: Bus, metrics: Metrics, signer: TestSigner, name: str
 ) -> None:
@@ -76,7 +76,7 @@ async def test_a_token_in_use_ends_with_its_key_its_transaction_and_every_run_ab
 
 
 async def test_who_starts_later_refuses_what_was_revoked_before(bus: Bus, metrics: Metrics, signer: TestSigner) -> None:
-    await bus.bucket(REVOCATIONS).put("run.run_a", Revocation("acme"))
+    await bus.bucket(REVOCATIONS).put("run.acme.run_a", Revocation("acme"))
     await refused(Identities(bus, SystemClock(), metrics), signer.token(**CLAIMS))
 
 
@@ -84,7 +84,15 @@ async def test_a_revocation_says_nothing_of_other_keys_runs_and_tenants(
     bus: Bus, metrics: Metrics, signer: TestSigner
 ) -> None:
     bucket = bus.bucket(REVOCATIONS)
-    for name, tenant in (("key.key2", "acme"), ("run.run_d", "acme"), ("run.key1", "acme"), ("key.key1", "umbrella")):
+    of_others = (
+        ("key.key2", "acme"),
+        ("run.acme.run_d", "acme"),
+        ("run.acme.key1", "acme"),
+        ("run.umbrella.run_a", "umbrella"),
+        ("run.acme.run_a", "umbrella"),
+        ("key.key1", "umbrella"),
+    )
+    for name, tenant in of_others:
         await bucket.put(name, Revocation(tenant))
     identities = Identities(bus, SystemClock(), metrics)
     assert (await identities.verify(signer.token(**CLAIMS))).key == "key1"

@@ -41,6 +41,8 @@ POLICIES = {
     "POST /v1/keys/{id}/rotate",
     "POST /v1/keys/{id}/expire",
     "POST /v1/keys/{id}/revoke",
+    "GET /v1/runs/{id}/chain",
+    "POST /v1/runs/{id}/revoke",
     "GET /v1/approvals",
     "GET /v1/approvals/{id}",
     "POST /v1/approvals/{id}/answer",
