@@ -7,6 +7,7 @@ from penstock.bus import Bus, Stored
 from penstock.contracts.audit import Batch
 from penstock.contracts.governance import AUDIT_BATCH
 from penstock.contracts.money import Statement, StatementRequest
+from services.policy.money.believed import believed
 from services.policy.money.ledger import Ledger, fold
 from services.policy.money.statement import StatementFold, place_of
 
@@ -23,7 +24,7 @@ class Rebuilder:
         ledger = Ledger()
         async with aclosing(self._batches(tenant)) as batches:
             async for one in batches:
-                for record in one.body.records:
+                for record in believed(one):
                     fold(ledger, record)
                 ledger.sequence = one.sequence
         return ledger
@@ -34,7 +35,7 @@ class Rebuilder:
         before = max(0, place_of(request.after)[0] - 1)
         async with aclosing(self._batches(tenant, before)) as batches:
             async for one in batches:
-                for number, record in enumerate(one.body.records):
+                for number, record in enumerate(believed(one)):
                     folding.fold(record, one.time, (one.sequence, number))
         return folding.statement()
 

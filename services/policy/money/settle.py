@@ -12,6 +12,7 @@ from penstock.contracts.governance import AUDIT_BATCH
 from penstock.kit.log import Log
 from penstock.kit.metrics import Metrics
 from services.policy.money.accounts import Accounts
+from services.policy.money.believed import believed
 from services.policy.money.heard import Heard
 from services.policy.money.ledger import Recorded, Spent, reserved, spent
 
@@ -35,7 +36,7 @@ class Settler:
         for stored in batches:
             tenant = AUDIT_BATCH.subject.parse(stored.subject)["tenant"]
             recorded, all_spent = by_tenant.setdefault(tenant, ([], []))
-            for record in stored.body.records:
+            for record in believed(stored):
                 if isinstance(one := self._read(record, stored.sequence, stored.time), Recorded):
                     recorded.append(one)
                 elif one is not None:
