@@ -11,10 +11,10 @@ from penstock.contracts.ids import new_id
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import ActionName, Decision, Entity, Question, Reason
 from penstock.kit.clock import Clock
+from penstock.kit.facts import resource_name
 from penstock.kit.identity import Claims, Identities, who
 from penstock.kit.recorder import Recorder
 from services.policy.evaluate import Evaluator
-from services.policy.recorded import resource_name
 
 OPERATORS_ONLY = Reason("operators", "this concerns the whole plane: only tenants in `operator_tenants` may do it")
 OUTCOME_DUE_S = 60.0

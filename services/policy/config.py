@@ -46,6 +46,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     stored so long after store_timeout_s + record_timeout_s is given back.
     undone_max: attempts that were undone and whose outcome waits for room in the audit queue; above it the oldest is
     given up, and counts as used when its lease is over.
+    fail_open_s: for how long what a @fail_open rule permitted may go on while policy cannot be asked; 0: not at all.
     decisions_remembered_max: decisions that are remembered, so that the same attempt asked again gets the same one.
     approvals_expire_s: how long an approval waits for its answers where the policy does not say; a run's also ends with
     its token. approvals_expire_max_s: the longest that a policy may say. approvals_usable_s: how long what was approved
@@ -102,6 +103,7 @@ class Config(KitConfig, frozen=True, kw_only=True):
     clocks_apart_s: Seconds = 10.0
     undone_max: Count = 10_000
     decisions_remembered_max: Count = 10_000
+    fail_open_s: Annotated[float, Meta(ge=0, le=300)] = 60.0
     approvals_expire_s: Annotated[float, Meta(gt=0)] = 24 * 3600.0
     approvals_expire_max_s: Annotated[float, Meta(gt=0, le=14 * 24 * 3600)] = 7 * 24 * 3600.0
     approvals_usable_s: Annotated[float, Meta(gt=0, le=7 * 24 * 3600)] = 3600.0

@@ -28,10 +28,12 @@ from services.policy.money.accounts import Accounts
 from services.policy.money.holds import Hold, Reserved
 from services.policy.money.limits import Pot
 from services.policy.money.refusal import shortage
+from services.policy.money.rule_pots import rule_pots
 from services.policy.recorded import Asked, cancelled, record
 from services.policy.remembered import Remembered, over
 from services.policy.rulebook import Rulebook
 from services.policy.rules.decide import UNPRICED, Verdict, price, refuse
+from services.policy.rules.fail_open import usable_s
 from services.policy.rules.pace import Pace
 from services.policy.rules.question import check
 
@@ -75,12 +77,14 @@ class Evaluator:
         if refusal is not None:
             verdict = refuse(Code.DENIED, refusal)
         pots = self._rules.pots(claims, key, now)
+        if verdict.limits:
+            pots = (*pots, *rule_pots(verdict.limits, claims.sub, now))
         if verdict.effect == "hold":
             decision = await self._held(asked, verdict, pots)
         else:
             decision = await self._decided(asked, verdict, pots)
         if decision.context.effect != "hold":  # which people may change
-            self._remembered.put(claims.tenant, question.attempt, digest, decision)
+            self._remembered.put(claims.tenant, question.attempt, digest, closed(decision))
         self._pace.seen(claims, decision)
         self._metrics.decisions.add(question.action.name, decision.context.effect)
         return decision
@@ -159,6 +163,8 @@ class Evaluator:
             if verdict.permits and pots and _counts(asked, pots):
                 decision = await self._reserved(asked, verdict, decision, pots)
                 held = pots if decision.decision else ()
+            elif verdict.open:
+                decision = self._opened(asked, decision)
             stored = self._put(place, asked, decision, held)
         finally:
             place.give_back()
@@ -201,6 +207,13 @@ class Evaluator:
             case "reserved":
                 context = msgspec.structs.replace(decision.context, remaining_nano=reserved.left)
                 return msgspec.structs.replace(decision, context=context)
+
+    def _opened(self, asked: Asked, decision: Decision) -> Decision:
+        """What costs nothing and counts nowhere may be done again for a while, though we cannot be asked."""
+        if asked.nano or asked.tokens or not decision.decision:
+            return decision
+        open_s = usable_s(self._rules.bundle, asked.question, self._config.fail_open_s, asked.at)
+        return msgspec.structs.replace(decision, context=msgspec.structs.replace(decision.context, open_s=open_s))
 
     def _put(self, place: Place, asked: Asked, decision: Decision, held: tuple[Pot, ...]) -> asyncio.Future[int]:
         stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -286,6 +299,13 @@ def answer(asked: Asked, verdict: Verdict) -> Decision:
             approvers=verdict.approvers,
         ),
     )
+
+
+def closed(decision: Decision) -> Decision:
+    """For who asks again later: how long the answer may be used by itself is counted from when it was given."""
+    if not decision.context.open_s:
+        return decision
+    return msgspec.structs.replace(decision, context=msgspec.structs.replace(decision.context, open_s=0.0))
 
 
 def _counts(asked: Asked, pots: tuple[Pot, ...]) -> bool:

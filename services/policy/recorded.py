@@ -8,17 +8,13 @@ import msgspec
 from penstock.contracts.audit import DecisionRecord, OutcomeRecord
 from penstock.contracts.errors import Code
 from penstock.contracts.meta import Meta
-from penstock.contracts.policy import Decision, Fact, Question
+from penstock.contracts.policy import Decision, Question
+from penstock.kit.facts import kept, resource_name
 from penstock.kit.identity import Claims, who
 from services.policy.money.limits import Pot
 from services.policy.rules.question import DELEGATE
 
-RESOURCE_MAX = 256
 TOOLS_MAX = 64
-FACTS_MAX_BYTES = 8 * 1024
-"""Of all facts and properties of one record together."""
-TEXT_MAX = 256
-ITEMS_MAX = 64
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -108,41 +104,3 @@ def cancelled(asked: Asked, decision: Decision) -> OutcomeRecord:
         run=asked.claims.run,
         txn=asked.claims.txn,
     )
-
-
-def resource_name(question: Question) -> str:
-    """In Cedar's spelling, cut: a caller may have named it."""
-    return f'{question.resource.type}::"{question.resource.id[:RESOURCE_MAX]}"'
-
-
-def kept(question: Question) -> tuple[dict[str, Fact], dict[str, Fact], tuple[str, ...]]:
-    """The resource's properties, the question's facts, and the names of those that are not kept whole."""
-    withheld = ["input"] if bytes(question.input) else []
-    left = FACTS_MAX_BYTES
-    found: list[dict[str, Fact]] = []
-    for facts in (question.resource.properties, question.context):
-        whole: dict[str, Fact] = {}
-        for name, value in facts.items():
-            cut = _cut(value)
-            size = len(name) + _size(cut)
-            if cut != value or size > left:
-                withheld.append(name[:TEXT_MAX])
-            if size <= left:
-                whole[name] = cut
-                left -= size
-        found.append(whole)
-    return found[0], found[1], tuple(withheld)
-
-
-def _cut(value: Fact) -> Fact:
-    if isinstance(value, str):
-        return value[:TEXT_MAX]
-    if isinstance(value, list):
-        return [item[:TEXT_MAX] for item in value[:ITEMS_MAX]]
-    return value
-
-
-def _size(value: Fact) -> int:
-    if isinstance(value, str):
-        return len(value) * 4
-    return sum(len(item) * 4 + 3 for item in value) if isinstance(value, list) else 20

@@ -98,7 +98,8 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class DecisionContext(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why. `code` is the failure code for a refusal (denied, budget_exhausted, approval_required, rate_limited …).
-    `approval`: the approval that the action waits for, was refused by, or is permitted by; `approvers`: who gave it."""
+    `approval`: the approval that the action waits for, was refused by, or is permitted by; `approvers`: who gave it.
+    `open_s`: for so many seconds the same token may do the same again although policy cannot be asked (@fail_open)."""
 
     id: str
     effect: EffectName
@@ -112,6 +113,7 @@ class DecisionContext(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: str = ""
     approval: str = ""
     approvers: tuple[str, ...] = ()
+    open_s: float = 0.0
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):

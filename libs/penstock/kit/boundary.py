@@ -17,6 +17,8 @@ from penstock.contracts.llm import Usage
 from penstock.contracts.meta import Meta
 from penstock.contracts.policy import Decision, Question, Questions, Reason
 from penstock.kit.clock import Clock
+from penstock.kit.facts import resource_name
+from penstock.kit.fail_open import UNREACHED, FailOpen
 from penstock.kit.identity import Claims, Identities, who
 from penstock.kit.metrics import Metrics
 from penstock.kit.obligations import NONE, BadObligation, Obligations, merge
@@ -128,7 +130,8 @@ class Action:
 
 class Boundary:
     """Asks policy before, records after. `honours`: names of the obligations that this service can carry out;
-    `identities`: who says in outcome records on whose behalf it was."""
+    `identities`: who says in outcome records on whose behalf it was; `fail_open`: what may go on while policy cannot be
+    asked, None for nothing."""
 
     def __init__(
         self,
@@ -139,6 +142,7 @@ class Boundary:
         *,
         honours: frozenset[str] = frozenset(),
         identities: Identities | None = None,
+        fail_open: FailOpen | None = None,
     ) -> None:
         self._bus = bus
         self._recorder = recorder
@@ -146,6 +150,7 @@ class Boundary:
         self._metrics = metrics
         self._honours = honours
         self._identities = identities
+        self._fail_open = fail_open
         self._forsaken: set[asyncio.Task[None]] = set()
 
     async def evaluate(self, question: Question, meta: Meta) -> Decision:
@@ -168,6 +173,8 @@ class Boundary:
             raise self._closed(failure, meta) from failure
         if len(answer.evaluations) != len(questions):
             raise self._closed(Failure(Code.INTERNAL), meta)
+        if self._fail_open is not None:
+            self._fail_open.heard(answer.evaluations[0].context.bundle)
         honours = self._honours if honours is None else honours
         return [self._effective(decision, honours) for decision in answer.evaluations]
 
@@ -183,18 +190,43 @@ class Boundary:
         return _Attempt(self, question, meta, self._honours if honours is None else honours)
 
     async def _ask(self, question: Question, meta: Meta) -> Decision:
-        began = self._clock.monotonic()
         try:
-            decision = await self._bus.call(POLICY_EVALUATE, with_taint(question, meta), meta)
+            return await self._answer(with_taint(question, meta), meta)
         except Failure as failure:
             raise self._closed(failure, meta) from failure
+
+    async def _answer(self, question: Question, meta: Meta, patience_s: float | None = None) -> Decision:
+        """Raises Failure as it comes."""
+        began, fail_open = self._clock.monotonic(), self._fail_open
+        try:
+            decision = await self._bus.call(POLICY_EVALUATE, question, meta, timeout_s=patience_s)
+        except Failure as failure:
+            if fail_open is not None and failure.code not in SAYS_NOTHING:
+                fail_open.refused(meta)
+            raise
         if not is_token(decision.context.id) or not is_token(decision.context.tenant or meta.tenant):
             # nothing could be recorded under it
-            raise self._closed(Failure(Code.INTERNAL), meta)
+            raise Failure(Code.INTERNAL)
+        if fail_open is not None:
+            fail_open.answered(question, meta, decision, began)
         name = question.action.name
         self._metrics.boundary_seconds.see(self._clock.monotonic() - began, name)
         self._metrics.decisions.add(name, decision.context.effect)
         return decision
+
+    async def _decide(self, question: Question, meta: Meta) -> tuple[Decision, asyncio.Future[int] | None]:
+        """Policy's decision; or the service's own, and its record on the way to the log, where it may fail open."""
+        asked, fail_open = with_taint(question, meta), self._fail_open
+        patience_s = fail_open.patience_s(asked, meta) if fail_open is not None else None
+        try:
+            return await self._answer(asked, meta, patience_s), None
+        except Failure as failure:
+            if fail_open is None or failure.code not in UNREACHED or self._too_late(failure, meta):
+                raise self._closed(failure, meta) from failure
+            found = fail_open.permit(asked, meta)
+            if found is None:
+                raise self._closed(failure, meta) from failure
+        return await fail_open.decide(*found, asked, meta)
 
     def _forsake(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -218,10 +250,14 @@ class Boundary:
         """The failure to raise when a question was not answered."""
         if failure.code not in SAYS_NOTHING:
             return failure
-        if failure.code is Code.DEADLINE and meta.deadline and meta.deadline <= self._clock.now():
+        if self._too_late(failure, meta):
             return failure
         self._metrics.fail_closed.add("policy")
         return Failure(Code.UNAVAILABLE, "no decision could be had: nothing was done", retry_after_s=1.0)
+
+    def _too_late(self, failure: Failure, meta: Meta) -> bool:
+        """Whether it was the caller's own deadline."""
+        return failure.code is Code.DEADLINE and 0 < meta.deadline <= self._clock.now()
 
 
 class _Attempt(AbstractAsyncContextManager[Action]):
@@ -242,13 +278,15 @@ class _Attempt(AbstractAsyncContextManager[Action]):
         self._began = boundary._clock.monotonic()
         self._claims = boundary._claims(self._meta)
         try:
-            decision = await boundary._ask(self._question, self._meta)
+            decision, record = await boundary._decide(self._question, self._meta)
         except asyncio.CancelledError:
             boundary._forsake(self._forsaken())
             raise
         except Failure:
             self._place.give_back()
             raise
+        if record is not None:
+            return await self._own(decision, record)
         self._began = boundary._clock.monotonic()
         effective = boundary._effective(decision, self._honours)
         refusal = refusal_of(effective)
@@ -260,6 +298,19 @@ class _Attempt(AbstractAsyncContextManager[Action]):
             self._record(refusal)
         self._place.give_back()
         raise refusal
+
+    async def _own(self, decision: Decision, record: asyncio.Future[int]) -> Action:
+        """What goes on by the service's own decision. Whoever is cancelled meanwhile leaves an outcome all the same."""
+        boundary = self._boundary
+        self._action = Action(decision, NONE, self._claims)
+        try:
+            if boundary._fail_open is not None:
+                await boundary._fail_open.written(record)
+        except asyncio.CancelledError as cancelled:
+            self._record(cancelled)
+            raise
+        self._began = boundary._clock.monotonic()
+        return self._action
 
     async def _forsaken(self) -> None:
         """Cancelled while policy was asked, which may have decided and reserved all the same: it is asked again and
@@ -296,11 +347,6 @@ class _Attempt(AbstractAsyncContextManager[Action]):
 def _short(text: str) -> str:
     """A record that is too large would be none."""
     return text[:RESOURCE_MAX_CHARACTERS]
-
-
-def resource_name(question: Question) -> str:
-    """The resource in Cedar's spelling, cut: a caller may have named it."""
-    return f'{question.resource.type}::"{question.resource.id[:RESOURCE_MAX_CHARACTERS]}"'
 
 
 def with_taint(question: Question, meta: Meta) -> Question:

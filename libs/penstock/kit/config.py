@@ -64,6 +64,8 @@ class KitConfig(msgspec.Struct, frozen=True, kw_only=True):
     audit_queue_max: audit records that may wait for the broker; above it new actions are refused.
     audit_wait_s: how long a new action waits for room in that queue.
     tokens_cached_max: verified tokens that are remembered until they expire.
+    fail_open_remembered_max: what @fail_open rules permitted lately, as much of it as is remembered for when policy
+    cannot be asked. fail_open_ask_s: how long policy may take for a question whose answer is remembered.
     check_every_s: how often readiness asks the broker.
     spans_queue_max: spans that may wait for their receiver, where they are exported; above it they are dropped.
     spans_batch_max: spans in one request to it; spans_every_s: how long a span waits for others.
@@ -82,6 +84,8 @@ class KitConfig(msgspec.Struct, frozen=True, kw_only=True):
     audit_queue_max: Count = 10_000
     audit_wait_s: Seconds = 2.0
     tokens_cached_max: Count = 10_000
+    fail_open_remembered_max: Count = 1000
+    fail_open_ask_s: Annotated[float, Meta(gt=0)] = 2.0
     check_every_s: Annotated[float, Meta(gt=0)] = 2.0
     spans_queue_max: Count = 4096
     spans_batch_max: Count = 512

@@ -25,12 +25,14 @@ _PHRASES = {
 
 
 class State(msgspec.Struct, frozen=True):
-    """`ok`, and if not why, in sentences. `checked_s_ago`: how old this knowledge is, seconds (-1: never checked)."""
+    """`ok`, and if not why, in sentences. `checked_s_ago`: how old this knowledge is, seconds (-1: never checked).
+    `notes`: what else is worth knowing."""
 
     ok: bool
     service: str
     reasons: list[str] = []
     checked_s_ago: float = 0.0
+    notes: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Answer(msgspec.Struct, frozen=True):

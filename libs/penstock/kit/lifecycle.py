@@ -23,6 +23,7 @@ from penstock.kit.clock import Clock
 from penstock.kit.config import KitConfig
 from penstock.kit.describe import described
 from penstock.kit.entry import Background, Edge, Hosting, Service
+from penstock.kit.fail_open import FailOpen
 from penstock.kit.handling import Handling, bug
 from penstock.kit.health import HealthServer
 from penstock.kit.identity import Identities
@@ -177,6 +178,19 @@ class Host(Generic[ConfigType]):
             bus, self.name, clock, metrics, log, queue_max=config.audit_queue_max, wait_s=config.audit_wait_s
         )
         identities = Identities(bus, clock, metrics, cached_max=config.tokens_cached_max)
+        fail_open = FailOpen(
+            identities,
+            recorder,
+            clock,
+            metrics,
+            log,
+            remembered_max=config.fail_open_remembered_max,
+            ask_s=config.fail_open_ask_s,
+        )
+        self.readiness.note("fail open", fail_open.said)
+        boundary = Boundary(
+            bus, recorder, clock, metrics, honours=self._honours, identities=identities, fail_open=fail_open
+        )
         limits = SpanLimits(config.spans_queue_max, config.spans_batch_max, config.spans_every_s)
         self._tracer = tracer(self._otel, self.name, bus.connection.instance, limits, metrics, log)
         return Parts(
@@ -186,7 +200,7 @@ class Host(Generic[ConfigType]):
             metrics=metrics,
             log=log,
             clock=clock,
-            boundary=Boundary(bus, recorder, clock, metrics, honours=self._honours, identities=identities),
+            boundary=boundary,
             recorder=recorder,
             identities=identities,
             readiness=self.readiness,

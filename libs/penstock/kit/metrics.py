@@ -129,6 +129,12 @@ class Metrics:
             "Actions refused since no decision could be had or recorded: policy, audit, obligation.",
             "reason",
         )
+        self.fail_open = Counter(
+            r,
+            "penstock_boundary_fail_open_total",
+            "Actions that went on though policy could not be asked, since a @fail_open rule had permitted the same.",
+            "action",
+        )
         self.outcomes = Counter(
             r, "penstock_boundary_outcomes_total", "Outcomes by action and status.", "action", "status"
         )

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from penstock.contracts.errors import Failure
 from penstock.kit.clock import Clock
 from penstock.kit.health import State
@@ -29,6 +31,7 @@ class Readiness:
         self._every_s = every_s
         self._checks: dict[str, Check] = {}
         self._facts: dict[str, Callable[[], str]] = {}
+        self._notes: dict[str, Callable[[], str]] = {}
         self._failing: dict[str, str] = {}
         self._checked_at: float | None = None
         self._was_ready = False
@@ -45,6 +48,10 @@ class Readiness:
         """`why_not` is read whenever somebody asks; "" is well."""
         self._facts[name] = why_not
 
+    def note(self, name: str, read: Callable[[], str]) -> None:
+        """`read` is said whenever somebody asks, unless it is "": the service is ready all the same."""
+        self._notes[name] = read
+
     def live(self) -> State:
         """Answering at all shows that the loop runs; a crashed part is said."""
         return State(not self.crashed, self._service, [self.crashed] if self.crashed else [])
@@ -57,7 +64,8 @@ class Readiness:
         age = -1.0 if self._checked_at is None else self._clock.monotonic() - self._checked_at
         if not reasons and not 0 <= age <= self._every_s * STALE_CHECKS + CHECK_TIMEOUT_S * max(len(self._checks), 1):
             reasons.append("nothing is known: the checks have stopped")
-        return State(not reasons, self._service, reasons, round(age, 1))
+        notes = [f"{name}: {text}" for name, read in self._notes.items() if (text := read())]
+        return State(not reasons, self._service, reasons, round(age, 1), notes or msgspec.UNSET)
 
     async def check(self) -> None:
         """One round, all checks at once; what changed is logged once."""

@@ -10,13 +10,14 @@ from penstock.contracts.approvals import Approval, KeptApproval
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.policy import Reason
 from penstock.kit.clock import Clock
+from penstock.kit.facts import resource_name
 from penstock.kit.metrics import Metrics
 from services.policy.approvals.life import Bond, Standing, approval_id, denial, given_back, standing, used
 from services.policy.approvals.register import Kept, Register
 from services.policy.approvals.shown import shown_facts, shown_input
 from services.policy.approvals.text import plain
 from services.policy.config import Config
-from services.policy.recorded import Asked, resource_name
+from services.policy.recorded import Asked
 from services.policy.rules.decide import Verdict, refuse
 
 TRIES_MAX = 5

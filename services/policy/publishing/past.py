@@ -7,7 +7,7 @@ from penstock.contracts.audit import DECISION, Batch, DecisionRecord
 from penstock.contracts.bundles import DecisionPage, PastDecision
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.governance import AUDIT_BATCH
-from penstock.contracts.services import POLICY
+from penstock.contracts.services import DATA_PLANE, POLICY
 
 PAGE = 500
 _decisions = msgspec.json.Decoder(DecisionRecord)
@@ -37,19 +37,31 @@ class Past:
         return DecisionPage(found, after)
 
     async def one(self, tenant: str, decision: str) -> PastDecision:
-        """Raises Failure(NOT_FOUND)."""
+        """Policy's own are looked through first, then what services decided by themselves (@fail_open).
+
+        Raises Failure(NOT_FOUND)."""
+        left = self._scan_max
+        for service in (POLICY, *DATA_PLANE):
+            found, looked = await self._one(tenant, service, decision, left)
+            if found is not None:
+                return found
+            left -= looked
+        raise Failure(Code.NOT_FOUND, "there is no such decision among those that are looked through", param="decision")
+
+    async def _one(self, tenant: str, service: str, decision: str, most: int) -> tuple[PastDecision | None, int]:
+        """The decision, and how many messages were looked through for it."""
         after = looked = 0
-        while looked < self._scan_max:
-            stored = await self._bus.read(AUDIT_BATCH, after=after, limit=PAGE, tenant=tenant, service=POLICY)
+        while looked < most:
+            stored = await self._bus.read(AUDIT_BATCH, after=after, limit=PAGE, tenant=tenant, service=service)
             for one in stored:
                 for found in decisions(one.body):
                     if found.record.decision == decision:
-                        return found
+                        return found, looked
                 after = one.sequence
             looked += len(stored)
             if len(stored) < PAGE:
                 break
-        raise Failure(Code.NOT_FOUND, "there is no such decision among those that are looked through", param="decision")
+        return None, looked
 
 
 def decisions(batch: Batch) -> list[PastDecision]:

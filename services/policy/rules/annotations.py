@@ -2,19 +2,29 @@
 
 @id (every policy has one) · @reason · @obligation("redact:EMAIL,SSN; cap:100") · @shadow · @fail_open
 · @approval("finance") or @approval("finance; expires:2h"): the group that must approve, and within how long
+· @limit("requests:10/minute; usd:5/day"): what each person may have of it
 """
 
 import re
 from collections.abc import Mapping
 
+import msgspec
+
 from penstock.kit.obligations import BadObligation, check, split
+from services.policy.money.limits import Limit, LimitsRefused, check_limit
 from services.policy.rules.decide import Rule
 
-KNOWN = frozenset({"id", "reason", "obligation", "approval", "shadow", "fail_open"})
+KNOWN = frozenset({"id", "reason", "obligation", "approval", "shadow", "fail_open", "limit"})
 TEXT_MAX = 300
 _APPROVAL = re.compile(
     r"(?P<group>[a-z0-9_.-]{1,56})(?:\s*;\s*expires:\s*(?P<number>[1-9][0-9]{0,5})(?P<unit>[smhd]))?\Z"
 )
+_LIMIT = re.compile(
+    r"(?P<measure>requests|tokens|usd|concurrency):(?P<amount>[0-9]{1,15}(?:\.[0-9]{1,9})?)"
+    r"(?:/(?P<period>minute|hour|day|week|month))?\Z"
+)
+_LIMITED_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+"""An account of the store is named after it."""
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -33,8 +43,9 @@ def rule(annotations: Mapping[str, str], permits: bool, problems: list[str]) -> 
     obligations = split(annotations.get("obligation", ""))
     problems.extend(f"{where}: {problem}" for problem in _unreadable(obligations))
     approval, approval_s = _approval(annotations.get("approval", "").strip(), where, problems)
-    if not permits and (obligations or approval):
-        problems.append(f"{where} is a forbid: obligations and approvals belong on a permit")
+    limits = _limits(annotations["limit"], name, where, problems) if "limit" in annotations else ()
+    if not permits and (obligations or approval or limits):
+        problems.append(f"{where} is a forbid: obligations, approvals and limits belong on a permit")
     if "obligation" in annotations and not obligations:
         problems.append(f"{where} has an empty @obligation")
     if "approval" in annotations and not approval:
@@ -48,7 +59,34 @@ def rule(annotations: Mapping[str, str], permits: bool, problems: list[str]) -> 
         approval_s=approval_s,
         shadow="shadow" in annotations,
         fail_open="fail_open" in annotations,
+        limits=limits,
     )
+
+
+def _limits(text: str, name: str, where: str, problems: list[str]) -> tuple[Limit, ...]:
+    """One of each period, as accounts.yaml has them."""
+    example = 'write such as @limit("requests:10/minute; usd:5/day; concurrency:2")'
+    if _LIMITED_NAME.match(name) is None:
+        problems.append(f"{where} has a @limit: its @id must be 1 to 64 of A-Z a-z 0-9 _ . and -")
+    found: dict[str, dict[str, str]] = {}
+    for one in text.split(";"):
+        part = _LIMIT.match(one.strip())
+        period = (part["period"] or "total") if part is not None else ""
+        known = found.setdefault(period, {})
+        if part is None or part["measure"] in known or (part["measure"] == "concurrency" and period != "total"):
+            problems.append(f"{where} has a @limit that cannot be read: {example}")
+            return ()
+        known[part["measure"]] = part["amount"]
+    limits: list[Limit] = []
+    for period, amounts in found.items():
+        try:
+            limits.append(msgspec.convert({**amounts, "period": period}, Limit, strict=False))
+            check_limit(f"the @limit of {where}", limits[-1])
+        except msgspec.ValidationError:
+            problems.append(f"{where} has a @limit with a broken number: {example}")
+        except LimitsRefused as refused:
+            problems.append(refused.detail)
+    return tuple(limits)
 
 
 def _approval(text: str, where: str, problems: list[str]) -> tuple[str, float]:

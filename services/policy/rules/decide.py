@@ -11,14 +11,16 @@ import msgspec
 from penstock.contracts.errors import Code
 from penstock.contracts.policy import EffectName, Reason, Reserve
 from penstock.kit.obligations import BadObligation, merge
-from services.policy.money.limits import AMOUNT_MAX
+from services.policy.money.limits import AMOUNT_MAX, Limit
 
 UnknownPrice = Literal["deny", "estimate", "free"]
+RuleLimits = tuple[str, tuple[Limit, ...]]
+"""A rule's id and its limits."""
 
 
 class Rule(msgspec.Struct, frozen=True):
     """One policy, by its annotations. `permits` is False for a forbid. `approval`: the group that must approve,
-    within `approval_s` (0: as is set for all)."""
+    within `approval_s` (0: as is set for all). `limits`: of each person, for what it permits."""
 
     id: str
     permits: bool
@@ -28,6 +30,7 @@ class Rule(msgspec.Struct, frozen=True):
     approval_s: float = 0.0
     shadow: bool = False
     fail_open: bool = False
+    limits: tuple[Limit, ...] = ()
 
     def why(self) -> Reason:
         return Reason(self.id, self.reason or self.id)
@@ -55,6 +58,8 @@ class Verdict(msgspec.Struct, frozen=True):
     approval_s: float = 0.0
     approval: str = ""
     approvers: tuple[str, ...] = ()
+    limits: tuple[RuleLimits, ...] = ()
+    open: bool = False
 
     @property
     def permits(self) -> bool:
@@ -75,7 +80,7 @@ def decide(live: Ruling, shadowed: Ruling | None = None, known: frozenset[str] =
     would = _decide(shadowed, known)
     if would.permits:
         return verdict
-    return msgspec.structs.replace(verdict, effect="shadow", reasons=(*would.reasons, *verdict.reasons))
+    return msgspec.structs.replace(verdict, effect="shadow", reasons=(*would.reasons, *verdict.reasons), open=False)
 
 
 def _decide(ruling: Ruling, known: frozenset[str]) -> Verdict:
@@ -100,12 +105,17 @@ def _permitted(ruling: Ruling, reasons: tuple[Reason, ...], known: frozenset[str
         merge(obligations)
     except BadObligation as bad:
         return refuse(Code.DENIED, Reason("obligation", str(bad)))
+    limits = tuple((rule.id, rule.limits) for rule in ruling.rules if rule.limits)
     wanted = tuple(dict.fromkeys(rule.approval for rule in ruling.rules if rule.approval))
     if wanted:
         approvals = tuple(Reason("approval", f"approval by {who} is needed") for who in wanted)
         within_s = min((rule.approval_s for rule in ruling.rules if rule.approval and rule.approval_s), default=0.0)
-        return Verdict("hold", str(Code.APPROVAL_REQUIRED), (*approvals, *reasons), obligations, wanted, within_s)
-    return Verdict("transform" if obligations else "allow", "", reasons, obligations)
+        held = Verdict("hold", str(Code.APPROVAL_REQUIRED), (*approvals, *reasons), obligations, wanted, within_s)
+        return msgspec.structs.replace(held, limits=limits)
+    if obligations:
+        return Verdict("transform", "", reasons, obligations, limits=limits)
+    is_open = not limits and any(rule.fail_open for rule in ruling.rules)
+    return Verdict("allow", "", reasons, limits=limits, open=is_open)
 
 
 def price(reserve: Reserve | None, rule: UnknownPrice, estimate_nano_per_token: int) -> int | None:

@@ -1,14 +1,18 @@
-"""Which policies may be `@fail_open`: permits of what only reads. Pure.
+"""Which policies may be `@fail_open`, permits of what only reads, and for how long their answers may be used. Pure.
 
 Whatever changes something, costs money or reaches outside stays closed when policy cannot be asked.
 """
 
 from cedarpy import pst
 
+from penstock.contracts.policy import Question
+from penstock.kit.fail_open import READS, TOOL_CALL
+from services.policy.rules.bundle import Bundle
 from services.policy.rules.decide import Rule
-from services.policy.rules.question import TOOL_CALL
 
-READS = frozenset({"context.search", "job.read"})
+OWN_COUNTS = ("minute_rate", "budget_left_nano")
+"""What only policy counts: who cannot ask it does not know them."""
+HOUR_S = 3600.0
 
 
 def fail_open_problem(rule: Rule, node: pst.Template) -> str:
@@ -18,8 +22,8 @@ def fail_open_problem(rule: Rule, node: pst.Template) -> str:
     where = f"policy {rule.id!r} is @fail_open"
     if not rule.permits:
         return f"{where}: only a permit can be"
-    if rule.obligations or rule.approval or rule.shadow:
-        return f"{where}: it cannot have an obligation, an approval or @shadow beside it"
+    if rule.obligations or rule.approval or rule.limits or rule.shadow:
+        return f"{where}: it cannot have an obligation, an approval, a limit or @shadow beside it"
     actions = _actions(node)
     if not actions or not actions <= READS | {TOOL_CALL}:
         allowed = ", ".join([*sorted(READS), TOOL_CALL])
@@ -29,6 +33,14 @@ def fail_open_problem(rule: Rule, node: pst.Template) -> str:
             f'{where}: of tools only those that read. Add when {{ resource has effect && resource.effect == "read" }}'
         )
     return ""
+
+
+def usable_s(bundle: Bundle, question: Question, most_s: float, now: float) -> float:
+    """For how long a service may use the answer by itself: at most to the end of the hour, since rules look at hours,
+    and not at all where they look at what only policy counts."""
+    if any(bundle.looks_at(question, name) for name in OWN_COUNTS):
+        return 0.0
+    return min(most_s, HOUR_S - now % HOUR_S)
 
 
 def _actions(node: pst.Template) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
-from penstock.contracts.policy import Decision, Question
+from penstock.contracts.policy import Decision, Fact, Question
 from penstock.kit.identity import Claims
 
 WINDOW_S = 60.0
@@ -27,12 +27,13 @@ class Pace:
         self._left: _Latest[tuple[str, str, str, str], int] = _Latest(known_max)
 
     def told(self, question: Question, claims: Claims, now: float) -> Question:
-        """The question with these facts, whatever the asker wrote. Counts it."""
-        facts = {
+        """The question with these facts, whatever the asker wrote; first, so that no record is too full for them.
+        Counts it."""
+        facts: dict[str, Fact] = {
             "minute_rate": self._counted(claims, now),
             "budget_left_nano": self._left.get(_account(claims), NO_LIMIT),
         }
-        return replace(question, context={**question.context, **facts})
+        return replace(question, context=facts | question.context | facts)
 
     def seen(self, claims: Claims, decision: Decision) -> None:
         """What a decision said is left."""

@@ -129,6 +129,7 @@ DECISION = policy.Decision(
         "user:alice",
         "apr_1",
         ("user:bob",),
+        60.0,
     ),
 )
 BALANCE = policy.Balance(

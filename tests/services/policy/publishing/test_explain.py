@@ -8,6 +8,7 @@ from penstock.contracts.bundles import DecisionsRequest, PastDecision, Publish
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.policy import Fact, Reason
 from services.policy.publishing.explain import explain
+from services.policy.publishing.replay import replay
 from services.policy.rulebook import STARTER
 from services.policy.rules.bundle import Bundle
 from services.policy.rules.compiled import compile_bundle
@@ -184,3 +185,48 @@ async def test_what_a_record_keeps_of_a_question_is_bounded_and_holds_no_argumen
         ("*",),
     )
     assert b"hunter2" not in msgspec.json.encode(await plane.records())
+
+
+BUSY = (
+    '@id("busy") @reason("too many in a minute") forbid (principal, action == Action::"tool.call", resource)'
+    " when { context has minute_rate && context.minute_rate > 2 };\n"
+)
+POOR = (
+    '@id("poor") @reason("little is left") forbid (principal, action == Action::"tool.call", resource)'
+    " when { context has budget_left_nano && context.budget_left_nano >= 0 && context.budget_left_nano < 500 };\n"
+)
+
+
+async def test_what_policy_counted_itself_is_recorded_so_that_rules_about_it_are_explained_and_replayed(
+    plane: Plane,
+) -> None:
+    user = plane.key(usd=0.000001)
+    many = {f"fact_{n}": "x" * 250 for n in range(40)}  # more than a record holds
+    async with plane.policy(bundle_dir=str(plane.bundle(BUSY))):
+        operator = await Operator.of(plane, scopes=("*", "bundle:admin", "decision:admin"))
+        token = (await plane.authenticate(user)).token
+        await plane.evaluate(call_tool("clock"), token)
+        await plane.evaluate(complete(700), token)
+        asked = msgspec.structs.replace(call_tool("clock"), context={**many, "minute_rate": 0})
+        refused = await plane.evaluate(asked, token)
+        found = await operator.explain(refused.context.id, tenant="acme")
+        page = await operator.decisions(DecisionsRequest("acme"))
+
+    assert refused.context.reasons[0].policy == "busy"
+    (rule,) = found.rules
+    assert [(one.text, one.found) for one in rule.compared][-1] == (
+        "(context.minute_rate) > 2",
+        {"context.minute_rate": "3"},
+    )
+    assert found.again == "deny"
+    assert [one.record.facts["minute_rate"] for one in page.decisions] == [1, 2, 3]
+    assert [one.record.facts["budget_left_nano"] for one in page.decisions] == [-1, -1, 300]
+    looser, tighter, poor = (
+        replay(bundle(text), page.decisions, frozenset())
+        for text in (BUSY.replace("> 2", "> 3"), BUSY.replace("> 2", "> 0"), BUSY + POOR)
+    )
+    assert [(one.rule, one.change, one.count) for one in looser.groups.values()] == [
+        ("scoped-use", "deny -> permit", 1)
+    ]
+    assert [(one.rule, one.change, one.count) for one in tighter.groups.values()] == [("busy", "permit -> deny", 1)]
+    assert (poor.same, poor.reasons, poor.unknown) == (3, 1, 0)

@@ -187,7 +187,10 @@ def test_obligations_and_approvals_are_read_from_annotations(tmp_path: Path) -> 
         (ALLOW + ALLOW, "two policies have @id('use')"),
         ('@id("x") @resaon("y") permit (principal, action, resource);', "has @resaon, which nobody honours"),
         ('@id("x") @fail_open permit (principal, action, resource);', "is @fail_open: that is for what only reads"),
-        ('@id("x") @obligation("redact") forbid (principal, action, resource);', "obligations and approvals belong"),
+        (
+            '@id("x") @obligation("redact") forbid (principal, action, resource);',
+            "obligations, approvals and limits belong",
+        ),
         ('@id("x") @obligation permit (principal, action, resource);', "has an empty @obligation"),
         ('@id("x") @approval("") permit (principal, action, resource);', "names nobody"),
         ('@id("x") permit (principal == ?principal, action, resource);', "templates are not supported"),
