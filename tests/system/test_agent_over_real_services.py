@@ -10,7 +10,8 @@ import pytest
 
 from penstock.bus import Bus, BusConfig
 from penstock.contracts.audit import DECISION, OUTCOME, DecisionRecord, OutcomeRecord, Record
-from penstock.contracts.governance import AUDIT_BATCH, TOKEN
+from penstock.contracts.delegation import RunRevoke
+from penstock.contracts.governance import AUDIT_BATCH, RUN_REVOKE, TOKEN
 from penstock.contracts.jobs import FINAL, Job, JobEvent, JobRef, JobView, TokenRequest
 from penstock.contracts.meta import Meta
 from penstock.contracts.subjects import JOB_EVENT, JOB_GET, JOB_PUBLISH
@@ -53,6 +54,10 @@ rules:
     calls: [{name: order, arguments: {item: valve, count: 3}}]
   - when: {turn: 2, contains: stock}
     say: Three valves are ordered.
+  - when: {turn: 0, contains: slowly}
+    say: one two three four five six
+    pause_s: 0.25
+    calls: [{name: order, arguments: {item: valve, count: 9}}]
   - say: I only know about stock.
 """
 TOOLS = """
@@ -216,6 +221,25 @@ async def test_a_budget_that_runs_out_ends_the_job(world: World) -> None:
     view = await world.ended("job_a", token)
     assert view.state == "failed"
     assert view.error is not None and view.error.code == "budget_exhausted"
+
+
+async def test_a_run_that_is_revoked_does_nothing_more_and_its_job_fails(world: World) -> None:
+    token = await world.token()
+    await world.publish("agent", "Think slowly", token, id="job_a", agent="clerk")
+
+    async def thinks() -> None:
+        decided = [
+            msgspec.json.decode(r.data, type=DecisionRecord) for r in await world.records() if r.type == DECISION
+        ]
+        assert "model.complete" in {decision.action for decision in decided}
+
+    await eventually(thinks, 10)
+    await world.bus.call(RUN_REVOKE, RunRevoke("job_a"), Meta(token=token), timeout_s=5, tenant="acme")
+    view = await world.ended("job_a", token)
+    assert view.state == "failed"
+    assert view.error is not None and view.error.code == "unauthenticated"
+    with sqlite3.connect(world.folder / "shop.db") as shop:
+        assert shop.execute("SELECT * FROM orders").fetchall() == []
 
 
 async def test_a_job_without_a_token_is_refused_where_its_submitter_sees_it(world: World) -> None:
