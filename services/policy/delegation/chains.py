@@ -25,13 +25,14 @@ class Chains:
         """The same run asked for again is the same link, as it was given last."""
         await self._bucket.put(f"{link.tenant}.{link.run}.{link.txn}", link)
 
-    async def of_run(self, tenant: str, run: str) -> Link | None:
-        """The link of this run, or of this job's run, as it was given last."""
+    async def of_run(self, tenant: str, run: str) -> list[Link]:
+        """Every link of this run, or of this job's run, the last last: there are several where it was asked for again,
+        or by two people at once, of whom one got it."""
         for id in (run, run_id(tenant, run)):
             found = await self._bucket.page(f"{tenant}.{id}.*")
             if found:
-                return found[-1].value
-        return None
+                return [entry.value for entry in found]
+        return []
 
     async def above(self, link: Link) -> list[Link]:
         """Those above it that are kept, the outermost first."""

@@ -105,10 +105,13 @@ class Runs:
         if not 1 <= request.limit <= PAGE_MAX or request.after < 0:
             raise Failure(Code.INVALID, f"limit must be from 1 to {PAGE_MAX}", param="limit")
         claims = self._identities.claims(meta)
-        links, following = await self._links(request, claims.tenant)
+        of_run = await self._chains.of_run(claims.tenant, request.id) if is_token(request.id) else []
+        links, following = [*await self._chains.above(of_run[-1]), of_run[-1]] if of_run else [], 0
+        if not of_run and is_token(request.id):
+            links, following = await self._chains.of_txn(claims.tenant, request.id, request.after, request.limit)
         if not links:
             raise _not_found("id")
-        resource = _resource(request.id, claims, links)
+        resource = _resource(request.id, claims, [*of_run, *links])
         async with self._admin.action(READ, resource, meta):
             return Chain(tuple(await self._standing(claims.tenant, links)), following)
 
@@ -117,20 +120,13 @@ class Runs:
             why = f"reason must be at most {REASON_MAX} printable characters"
             raise Failure(Code.INVALID, why, param="reason")
         claims = self._identities.claims(meta)
-        link = await self._chains.of_run(claims.tenant, request.run) if is_token(request.run) else None
-        if link is None:
+        links = await self._chains.of_run(claims.tenant, request.run) if is_token(request.run) else []
+        if not links:
             raise _not_found("run")
-        async with self._admin.action(REVOKE, _resource(link.run, claims, [link]), meta):
+        link = links[-1]
+        async with self._admin.action(REVOKE, _resource(link.run, claims, links), meta):
             await self._chains.revoke(link, claims.sub, request.reason)
         return RunRevoked(link.run)
-
-    async def _links(self, request: ChainRequest, tenant: str) -> tuple[list[Link], int]:
-        if not is_token(request.id):
-            return [], 0
-        link = await self._chains.of_run(tenant, request.id)
-        if link is not None:
-            return [*await self._chains.above(link), link], 0
-        return await self._chains.of_txn(tenant, request.id, request.after, request.limit)
 
     async def _standing(self, tenant: str, links: list[Link]) -> list[ChainLink]:
         now = self._clock.now()
@@ -146,7 +142,7 @@ class Runs:
 
 
 def _resource(id: str, claims: Claims, links: list[Link]) -> Entity:
-    """`own`: whether it is the caller's, who acts for themselves, or below the run that asks."""
+    """`own`: whether all of it is the caller's, who acts for themselves, or below the run that asks."""
     own = all(_own(claims, link) for link in links)
     return Entity("Run", id, {"own": own, "owner": links[-1].origin, "tenant": claims.tenant})
 

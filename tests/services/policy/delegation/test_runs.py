@@ -176,6 +176,19 @@ async def test_who_may_end_a_run(plane: Plane) -> None:
         assert second.subject == "user:alice"
 
 
+async def test_a_run_that_two_people_asked_for_is_neithers_to_end(plane: Plane) -> None:
+    """They chose the same name for a job at once: one of them got it, and policy cannot tell who."""
+    alice, bob = plane.key(), plane.key(subject="user:bob")
+    async with plane.policy():
+        tokens = [(await plane.authenticate(key)).token for key in (alice, bob)]
+        for token in tokens:
+            await delegate(plane, token, Delegate("run_1", "agent:a"))
+        for token in tokens:
+            with pytest.raises(Failure) as raised:
+                await revoke(plane, token, "run_1")
+            assert raised.value.code is Code.DENIED
+
+
 async def test_another_tenants_run_is_as_good_as_none(plane: Plane) -> None:
     ours = plane.key()
     theirs = plane.key(tenant="globex", scopes=("*", "run:admin"))
