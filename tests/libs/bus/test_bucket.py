@@ -132,6 +132,22 @@ async def test_keys_and_entries_are_those_that_are_there(nats_url: str) -> None:
         assert await places.keys("nobody") == []
 
 
+async def test_a_page_has_the_keys_of_its_form_in_the_order_of_their_writes(nats_url: str) -> None:
+    async with verbs_bus(nats_url) as bus:
+        places = bus.bucket(PLACES)
+        for number, key in enumerate(("acme.r2.t1", "acme.r1.t1", "acme.r1.t2", "umbrella.r1.t1", "acme.r3.t1")):
+            await places.put(key, Note(number))
+        await places.delete("acme.r3.t1")
+        assert [entry.key for entry in await places.page("acme.*.t1")] == ["acme.r2.t1", "acme.r1.t1"]
+        assert [entry.key for entry in await places.page("acme.r1.*")] == ["acme.r1.t1", "acme.r1.t2"]
+        (first,) = await places.page("acme.*.t1", limit=1)
+        assert [entry.value for entry in await places.page("acme.*.t1", after=first.revision)] == [Note(1)]
+        assert await places.page("acme.r1") == []
+        for pattern in ("", "acme.>", "acme..t1", "acme.r*"):
+            with pytest.raises(InvalidToken):
+                await places.page(pattern)
+
+
 async def test_a_bucket_of_many_keys_is_listed_whole(nats_url: str) -> None:
     async with verbs_bus(nats_url) as bus:
         places = bus.bucket(PLACES)

@@ -170,7 +170,7 @@ def test_a_service_checks_what_it_uses_and_no_more() -> None:
     audit = table_of("audit")
     assert {store.name for store in audit.stores} == {"AUDIT", "BLOB", "DLQ"}
     assert [consumer.name for consumer in audit.consumers] == ["notary"]
-    assert [bucket.name for bucket in audit.buckets] == ["keys"]
+    assert [bucket.name for bucket in audit.buckets] == ["keys", "revocations"]
 
 
 async def test_the_set_up_waits_for_a_broker_that_is_away(broker: NatsServer) -> None:
