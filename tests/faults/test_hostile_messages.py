@@ -254,7 +254,7 @@ async def test_every_call_answers_garbage_with_a_failure_at_once(shared_world: W
         assert len(page.jobs) <= 1
 
 
-HARMLESS = {(name, b'{"id":17}') for name in ("JOB_LIST", "AUDIT_VERIFY")}
+HARMLESS = {(name, b'{"id":17}') for name in ("JOB_LIST", "AUDIT_VERIFY", "APPROVAL_LIST", "ACCOUNTS")}
 """These have no such field, and a field that is not known is passed over."""
 PLAIN_WORDS = {"invalid", "unauthenticated", "too_large", "not_found", "deadline", "denied"}
 """A tenant's mistakes are theirs, and never an internal error."""

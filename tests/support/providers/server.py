@@ -133,6 +133,10 @@ async def providers() -> AsyncIterator[Providers]:
         return web.json_response({"input_tokens": COUNTED})
 
     async def gemini(request: web.Request) -> web.StreamResponse:
+        if request.match_info["verb"] == "countTokens":
+            assert GEMINI.key_of(request) == KEY
+            assert "contents" in (await request.json())["generateContentRequest"]
+            return web.json_response({"totalTokens": COUNTED})
         return await made.answer(GEMINI, request, request.match_info["verb"] == "streamGenerateContent")
 
     app.router.add_post("/v1/chat/completions", chat)

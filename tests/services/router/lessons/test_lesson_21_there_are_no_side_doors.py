@@ -206,7 +206,7 @@ async def test_a_deployment_that_no_alias_lists_does_not_start(plane: Plane) -> 
     "text",
     [
         'acme: {"user:a": {}}',
-        'acme: {"agent:bot": {usd: 1}}',
+        '"*": {"agent:bot": {usd: 1}}',
         'acme: {"tenant:globex": {usd: 1}}',
         '"*": {"user:alice": {usd: 1}}',
         'acme: {"users:*": {usd: 1}}',
