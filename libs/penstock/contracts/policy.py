@@ -10,6 +10,9 @@ Scalar = str | int | float | bool
 Fact = Scalar | list[str]
 """A fact that a policy can compare."""
 EffectName = Literal["allow", "deny", "transform", "hold", "shadow"]
+READS = frozenset({"context.search", "job.read"})
+TOOL_CALL = "tool.call"
+"""What may go on by a @fail_open rule while policy cannot be asked: READS, and tools whose `effect` is `read`."""
 
 
 NO_INPUT = msgspec.Raw(b"")

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from penstock.contracts.audit import DecisionRecord
 from penstock.contracts.errors import Code
 from penstock.contracts.meta import Meta
-from penstock.contracts.policy import Decision, DecisionContext, Question, Reason, Reserve
+from penstock.contracts.policy import READS, TOOL_CALL, Decision, DecisionContext, Question, Reason, Reserve
 from penstock.kit.clock import Clock
 from penstock.kit.facts import kept, resource_name
 from penstock.kit.identity import Claims, Identities, who
@@ -24,9 +24,6 @@ from penstock.kit.recorder import Recorder
 
 OPEN_MAX_S = 300.0
 """However long policy says."""
-READS = frozenset({"context.search", "job.read"})
-TOOL_CALL = "tool.call"
-"""Of tools whose `effect` is `read`, which they say themselves."""
 TOOLS_MAX = 64
 UNREACHED = frozenset({Code.UNAVAILABLE, Code.DEADLINE, Code.OVERLOADED})
 """What a question fails with that policy could not answer. Whatever else it fails with stays closed."""

@@ -5,8 +5,7 @@ Whatever changes something, costs money or reaches outside stays closed when pol
 
 from cedarpy import pst
 
-from penstock.contracts.policy import Question
-from penstock.kit.fail_open import READS, TOOL_CALL
+from penstock.contracts.policy import READS, TOOL_CALL, Question
 from services.policy.rules.bundle import Bundle
 from services.policy.rules.decide import Rule
 
