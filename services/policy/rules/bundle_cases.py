@@ -1,5 +1,6 @@
 """The bundle's own tests: each case is asked when the bundle is loaded, and one wrong answer refuses it."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -59,11 +60,18 @@ def load_bundle(folder: Path, known: frozenset[str] = frozenset()) -> Bundle:
 def prove(files: dict[str, str], known: frozenset[str] = frozenset()) -> Bundle:
     """The bundle of these files, when it is sound and passes its own tests. Raises BundleRefused."""
     bundle = compile_bundle(files)
-    cases = read_cases(files.get(TESTS_FILE, ""))
-    problems = [problem for case in cases if (problem := try_case(bundle, case, known))]
+    problems = _failing(tuple(files.items()), known)
     if problems:
-        raise BundleRefused(problems)
+        raise BundleRefused(list(problems))
     return bundle
+
+
+@lru_cache(maxsize=4)
+def _failing(files: tuple[tuple[str, str], ...], known: frozenset[str]) -> tuple[str, ...]:
+    """What its own tests have against it: the same for the same files, which are read each time one is touched."""
+    bundle = compile_bundle(dict(files))
+    cases = read_cases(dict(files).get(TESTS_FILE, ""))
+    return tuple(problem for case in cases if (problem := try_case(bundle, case, known)))
 
 
 def try_case(bundle: Bundle, case: Case, known: frozenset[str]) -> str:

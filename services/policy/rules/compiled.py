@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import cedarpy
 from cedarpy import pst
@@ -33,6 +34,13 @@ _INPUT_FACT = re.compile(r"\binput\s*\?\s*:\s*Input\b")
 def compile_bundle(files: dict[str, str]) -> Bundle:
     """The bundle, without its own tests (bundle_cases.py). Raises BundleRefused."""
     sources = check_sources(files)
+    return Bundle(version_of(sources), _compiled(tuple(sources.items())), sources)
+
+
+@lru_cache(maxsize=4)
+def _compiled(files: tuple[tuple[str, str], ...]) -> Parsed:
+    """Raises BundleRefused. The same for the same files, which are read each time one of them is touched."""
+    sources = dict(files)
     text = sources.get(SCHEMA_FILE)
     schema, shape = _schema(text)
     texts = {name: text for name, text in sources.items() if name.endswith(".cedar")}
@@ -46,7 +54,7 @@ def compile_bundle(files: dict[str, str]) -> Bundle:
         problems.extend(_unreadable(name, policies))
     if problems:
         raise BundleRefused(problems)
-    return Bundle(version_of(sources), _parsed("\n".join(texts.values()), text or "", schema, shape, tools), sources)
+    return _parsed("\n".join(texts.values()), text or "", schema, shape, tools)
 
 
 def _unreadable(name: str, text: str) -> list[str]:

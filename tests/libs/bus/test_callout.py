@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from penstock.bus import Bus, BusConfig, Message
-from penstock.bus.callout import Callout
+from penstock.bus.callout import Callout, Guest
 from penstock.bus.callout_jwt import Knock, Pass
 from penstock.bus.callout_keys import callout_keys, make_callout_keys
 from penstock.bus.nkey import load_or_make
@@ -220,8 +220,13 @@ async def test_a_connection_ends_when_its_pass_does(guarded: Guarded) -> None:
 async def test_a_connection_that_is_shown_out_ends_at_once_and_its_client_must_ask_again(guarded: Guarded) -> None:
     gate = Gate()
     async with guarded.answered(gate.decide) as callout, guarded.bus(guarded.guest("good")) as bus:
-        (guest,) = [guest for guest in await callout.guests() if guest.name == "key.one"]
-        assert guest.subscriptions == 1  # its inbox
+
+        async def settled_in() -> Guest:
+            (guest,) = [guest for guest in await callout.guests() if guest.name == "key.one"]
+            assert guest.subscriptions == 1  # its inbox
+            return guest
+
+        guest = await eventually(settled_in)
         await callout.show_out(guest)
 
         async def asked_again() -> None:

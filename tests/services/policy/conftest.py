@@ -1,7 +1,7 @@
 """A whole policy service on a real broker and a real store, and a caller beside it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -97,9 +97,13 @@ class Plane:
     async def authenticate(self, credential: str) -> Identity:
         return await self.bus.call(POLICY_AUTHENTICATE, Authenticate(credential), Meta(), timeout_s=5)
 
-    async def evaluate(self, question: Question, token: str, **meta: object) -> Decision:
+    async def evaluate(self, question: Question, token: str, *, within_s: float = 8, **meta: object) -> Decision:
         stamped = msgspec.structs.replace(Meta(request="req_1", token=token), **meta)
-        return await self.bus.call(POLICY_EVALUATE, question, stamped, timeout_s=8)
+        return await self.bus.call(POLICY_EVALUATE, question, stamped, timeout_s=within_s)
+
+    def patient(self, **changed: object) -> AbstractAsyncContextManager[Host[Config]]:
+        """A policy service that answers a crowd on a busy machine too: whoever asks waits as long (`within_s`)."""
+        return self.policy(store_timeout_s=20.0, record_timeout_s=20.0, **changed)
 
     async def balances(self, token: str) -> Balances:
         return await self.bus.call(POLICY_BALANCES, AccountQuery(), Meta(token=token), timeout_s=5)

@@ -7,7 +7,7 @@ import time
 import msgspec
 import pytest
 
-from penstock.contracts.audit import OutcomeRecord
+from penstock.contracts.audit import OutcomeRecord, Who
 from penstock.contracts.errors import Code, Failure
 from penstock.contracts.ids import run_id
 from penstock.contracts.llm import CompletionRequest, Usage
@@ -54,8 +54,10 @@ async def test_an_answer_comes_back_byte_for_byte_with_who_served_it(plane: Plan
         surface=outcome.surface,
         wire=outcome.wire,
         reason="number 1 of the alias",
+        who=Who("user:alice", key=outcome.who.key if outcome.who else ""),
+        txn=outcome.txn,
     )
-    assert len(outcome.result_digest) == 64
+    assert len(outcome.result_digest) == 64 and outcome.txn[:4] == "txn_"
 
 
 async def test_the_worst_case_is_reserved_and_the_real_cost_is_settled(plane: Plane) -> None:

@@ -53,7 +53,7 @@ class Desk:
     async def ask(
         self, *, digest: str = "a" * 64, token: str = "", attempt: str = "", nano: int = 0, **meta: object
     ) -> Decision:
-        return await self.plane.evaluate(pay(digest, attempt, nano), token or self.alice, **meta)
+        return await self.plane.evaluate(pay(digest, attempt, nano), token or self.alice, within_s=8, **meta)
 
     async def answer(self, id: str, token: str = "", answer: str = "approve", reason: str = "go ahead") -> Approval:
         said = msgspec.convert({"id": id, "answer": answer, "reason": reason}, ApprovalAnswer)

@@ -239,11 +239,11 @@ async def test_what_is_no_account_is_refused_by_name(plane: Plane, account: str)
 async def test_parallel_children_of_one_run_spend_what_was_carved_and_no_more(plane: Plane, children: int) -> None:
     """Siblings: each may spend all of it by its own token, and together they may not."""
     credential = plane.key(usd=1)
-    async with plane.policy(calls_in_flight_max=2000), plane.policy(calls_in_flight_max=2000):
+    async with plane.patient(calls_in_flight_max=2000), plane.patient(calls_in_flight_max=2000):
         token = (await plane.authenticate(credential)).token
         parent = await child(plane, token, "run_p", 1000)
         tokens = await asyncio.gather(*(child(plane, parent, f"run_{n}", 1000, f"agent:c{n}") for n in range(children)))
-        asked = [plane.evaluate(complete(7), tokens[n % children]) for n in range(1000)]
+        asked = [plane.evaluate(complete(7), tokens[n % children], within_s=30) for n in range(1000)]
         decisions: list[Decision] = await asyncio.gather(*asked)
 
         pots = await balances(plane, tokens[0])
