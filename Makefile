@@ -20,7 +20,7 @@ run: setup       ## the whole plane on this machine, until ^C
 	$(BIN)/python -m penstock.cli up
 
 test: setup      ## every test but the long ones
-	$(BIN)/pytest tests --ignore=tests/bench -m 'not long and not compose' -n 4 --dist worksteal
+	$(BIN)/pytest tests --ignore=tests/bench -m 'not long and not compose' -n 3 --dist worksteal
 
 check: setup     ## formatting, lint, types, arrows between packages
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

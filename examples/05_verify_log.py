@@ -14,21 +14,35 @@ import tempfile
 from pathlib import Path
 
 import penstock
+from penstock.contracts.audit import Trail
 
 
 async def main() -> None:
     async with await penstock.connect() as plane:
         view = await plane.run(penstock.job("chat", "Hello"), timeout_s=120)
         print(f"the trail of {view.id}:")
-        trail = await plane.trail(job=view.id)
+        trail = await recorded(plane, view.id)
         for entry in trail.entries:
             data = json.loads(bytes(entry.record.data))
             what = data.get("effect") or data.get("status")
             print(f"  {entry.index:>4}  {entry.record.type:<21} {data.get('action', ''):<15} {what}")
         verified = await plane.verify()
+        while verified.records <= trail.entries[-1].index:  # signed once a second
+            await asyncio.sleep(0.2)
+            verified = await plane.verify()
         print(f"the service says: {verified.records} records, {len(verified.problems)} problems, root {verified.root}")
     if len(sys.argv) > 1:
         verify_copy(Path(sys.argv[1]))
+
+
+async def recorded(plane: penstock.Penstock, job: str) -> Trail:
+    """The job's trail; the log is a moment behind the job."""
+    async with asyncio.timeout(10):
+        while True:
+            trail = await plane.trail(job=job)
+            if any(entry.record.type == "penstock.outcome.v1" for entry in trail.entries):
+                return trail
+            await asyncio.sleep(0.05)
 
 
 def verify_copy(audit: Path) -> None:
