@@ -26,10 +26,12 @@ class Conveyor(Interface):
 
 
 class Passage(Interface):
-    """One request on its way to one target. `wire`: the protocol that the provider is asked in."""
+    """One request on its way to one target. `wire`: the protocol that the provider is asked in. `names`: what it was
+    asked under other names, once the request is written."""
 
     wire: str
     losses: Losses
+    names: Names
 
     def request(self) -> bytes:
         """What the provider gets. Raises Fault(UNFIT) when it would mean something else."""
@@ -79,7 +81,7 @@ def passage(
 class Straight:
     """Same protocol at both ends: bytes are edited where they must be, and read in passing."""
 
-    __slots__ = ("_body", "_protocol", "_shape", "_target", "losses", "wire")
+    __slots__ = ("_body", "_protocol", "_shape", "_target", "losses", "names", "wire")
 
     def __init__(self, protocol: Protocol, body: Body, target: Target, shape: Shape) -> None:
         self._protocol = protocol
@@ -87,6 +89,7 @@ class Straight:
         self._target = target
         self._shape = shape
         self.losses = Losses()
+        self.names: Names = {}
         self.wire = protocol.name
 
     def request(self) -> bytes:
@@ -102,7 +105,7 @@ class Straight:
 class Crossing:
     """From one protocol to another and back."""
 
-    __slots__ = ("_body", "_names", "_shape", "_surface", "_target", "_terms", "_wire", "losses", "wire")
+    __slots__ = ("_body", "_shape", "_surface", "_target", "_terms", "_wire", "losses", "names", "wire")
 
     def __init__(
         self, surface: Protocol, wire: Protocol, body: Body, target: Target, shape: Shape, terms: Terms
@@ -113,22 +116,22 @@ class Crossing:
         self._target = target
         self._shape = shape
         self._terms = terms
-        self._names: Names = {}
+        self.names: Names = {}
         self.losses = Losses()
         self.wire = wire.name
 
     def request(self) -> bytes:
-        prompt, self._names = fitted(self._body.prompt(), self.wire, self.losses)
+        prompt, self.names = fitted(self._body.prompt(), self.wire, self.losses)
         written = self._wire.write_prompt(prompt, self._target, self.losses)
         self._terms.judge(self.losses)
         return written
 
     def answer(self, raw: bytes) -> tuple[bytes, Told]:
         answer, told = self._wire.read_answer(raw)
-        return self._surface.write_answer(told_back(answer, self._names), self._shape, self.losses), told
+        return self._surface.write_answer(told_back(answer, self.names), self._shape, self.losses), told
 
     def conveyor(self) -> "Translator":
-        return Translator(self._wire.reader(), self._surface.writer(self._shape, self.losses), self._names)
+        return Translator(self._wire.reader(), self._surface.writer(self._shape, self.losses), self.names)
 
 
 class Translator:

@@ -17,16 +17,19 @@ _RESPONSE = "response"
 class Continued:
     """The passage `way` of a request that continues the response `previous`."""
 
-    __slots__ = ("_previous", "_way", "losses", "wire")
+    __slots__ = ("_previous", "_way", "losses", "names", "wire")
 
     def __init__(self, way: Passage, previous: str) -> None:
         self._way = way
         self._previous = raw_of(previous)
         self.losses = way.losses
+        self.names = way.names
         self.wire = way.wire
 
     def request(self) -> bytes:
-        return self._way.request()
+        raw = self._way.request()
+        self.names = self._way.names
+        return raw
 
     def answer(self, raw: bytes) -> tuple[bytes, Told]:
         answer, told = self._way.answer(raw)

@@ -1,6 +1,7 @@
 """Names and ids beyond what OpenAI takes: sent in another form, kept in pairs, and told back."""
 
 import re
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.contracts.llm import ANTHROPIC_MESSAGES, GEMINI_GENERATE, OPENAI_CHAT, OPENAI_RESPONSES
+from penstock.kit.obligations import merge
+from penstock.kit.transform import Transform
+from services.router.obliged.passage import Screened
 from services.router.passage import Passage, Terms, passage
 from services.router.protocols.fitted import fitted
 from services.router.protocols.loss import Losses
@@ -46,8 +50,14 @@ def answer(name: str) -> bytes:
     )
 
 
-def test_a_long_name_is_sent_short_and_told_back_whole_and_streamed() -> None:
-    way = road(ANTHROPIC_MESSAGES, OPENAI_CHAT)
+def redacted(way: Passage) -> Passage:
+    surface, wire = PROTOCOLS[ANTHROPIC_MESSAGES], PROTOCOLS[OPENAI_CHAT]
+    return Screened(way, surface, wire, Shape("m", "id", 0), Transform(merge(["redact_output:all"])))
+
+
+@pytest.mark.parametrize("around", [lambda way: way, redacted], ids=["alone", "redacted"])
+def test_a_long_name_is_sent_short_and_told_back_whole_and_streamed(around: Callable[[Passage], Passage]) -> None:
+    way = around(road(ANTHROPIC_MESSAGES, OPENAI_CHAT))
     sent = msgspec.json.decode(way.request())
     short = sent["tools"][0]["function"]["name"]
     assert re.fullmatch(r"mcp__a{48}_[0-9a-f]{10}", short)
